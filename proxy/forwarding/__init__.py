@@ -1,0 +1,1 @@
+"""How a request travels: listener, guard, headers, upstream connections, and back."""

@@ -1,0 +1,1 @@
+"""Where tokens come from: fetched from the token endpoint, refreshed ahead, kept in memory only."""
