@@ -69,10 +69,18 @@ class TokenSource(Protocol):
         """
         ...
 
-    async def suspect(self, token: Token) -> Token | None:
+    def suspect(self, token: Token) -> None:
         """
-        Report that the upstream answered 401 to *token*, and return a newer one if there comes one.
+        Report that the upstream answered 401 to *token*: fetch another soon, if it is still the current one.
 
-        Waits up to the patience. None: the one there was is all there is, so the 401 is the client's.
+        It stays in use for others until a newer one is published. A late report for an older token changes nothing.
+        """
+        ...
+
+    async def successor(self, token: Token) -> Token | None:
+        """
+        Return a token newer than *token* that can be sent now, waiting up to the patience if one is being fetched.
+
+        None: no newer one comes, so the upstream's 401 is the client's.
         """
         ...

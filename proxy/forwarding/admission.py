@@ -1,0 +1,158 @@
+"""
+From the request that the parser read to the one that goes upstream, or the error that is its answer. Pure.
+
+The order of the checks is the order in which a request is trusted: its form, who sends it, where it wants to go.
+"""
+
+from typing import NamedTuple
+
+from proxy.config import Settings
+from proxy.config.urls import is_loopback
+from proxy.errors import (
+    BadRequestError,
+    BodyTooLargeError,
+    ClientAuthorizationRejectedError,
+    CodingNotSupportedError,
+    ExpectationFailedError,
+    LoopDetectedError,
+    MethodNotAllowedError,
+    VersionNotSupportedError,
+)
+from proxy.forwarding.guard import Guard, host_name
+from proxy.forwarding.headers import Classifier, RawHeaders, RequestHeaders, is_chunked_only, join_lines
+from proxy.forwarding.target import Target, outbound_target, parse_target
+from proxy.tokens.source import Token
+
+_ALLOW = (("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),)
+
+
+class OutboundRequest(NamedTuple):
+    """A request that may be forwarded. Everything is bytes as they go over the wire."""
+
+    method: str
+    start: bytes
+    """The request line and all header lines but the injected one and the empty one."""
+    is_chunked: bool
+    """Whether its body goes out in chunks, as it came."""
+    wants_continue: bool
+    """Whether the client waits for a 100 before it sends its body."""
+    own_authorization: bytes
+    """With `inject.client_authorization: keep`, the client's own lines, which stand instead of ours; else empty."""
+    client_authority: bytes
+    """The host and port that the client used, for `upstream.rewrite`."""
+
+
+class Admission:
+    """The rules of one listener, prepared once from the settings. *pseudonym* is our name in Via."""
+
+    def __init__(self, settings: Settings, guard: Guard, pseudonym: str, local_authority: str) -> None:
+        url = settings.upstream.url
+        self._guard = guard
+        self._classifier = Classifier(settings.inject.header)
+        self._inject_name = settings.inject.header.encode("ascii")
+        self._scheme = settings.inject.scheme
+        self._policy = settings.inject.client_authorization
+        self._base_path = url.path.encode("utf-8")
+        self._upstream_name = url.host
+        self._host_line = b"Host: %b\r\n" % url.authority.encode("ascii")
+        self._local_authority = local_authority.encode("ascii")
+        self._added = [
+            (name.lower().encode("ascii"), f"{name}: {value}\r\n".encode())
+            for name, value in settings.upstream.headers.items()
+        ]
+        via = settings.upstream.via
+        self._pseudonym = pseudonym.encode("ascii")
+        self._sends_via = via == "on" or (via == "auto" and is_loopback(url.host))
+        self._body_size = settings.limits.body_size
+
+    def admit(self, method: str, raw_target: bytes, version: tuple[int, int], raw: RawHeaders) -> OutboundRequest:
+        """Return the request to forward. Raises the `ProxyError` that is its answer; then nothing was sent."""
+        if version not in {(1, 1), (1, 0)}:
+            raise VersionNotSupportedError("Only HTTP/1.0 and HTTP/1.1 are spoken here.")
+        if method in {"CONNECT", "TRACE"}:
+            raise MethodNotAllowedError(f"{method} is never forwarded.", headers=_ALLOW)
+        headers = RequestHeaders(raw, self._classifier)
+        error = self._guard.request_error(headers, host_required=version == (1, 1))
+        if error is not None:
+            raise error
+        target = parse_target(raw_target, method)
+        if target.authority is not None:
+            error = self._guard.host_error(target.authority)
+            if error is not None:
+                raise error
+        self._check_via(headers)
+        is_chunked = self._framing(headers, version)
+        own = self._own_authorization(headers)
+        wants_continue = self._expectation(headers, version)
+        path = outbound_target(target, self._base_path, names_upstream=self._names_upstream(target))
+        return OutboundRequest(
+            method,
+            self._start(method, path, version, headers, is_chunked=is_chunked),
+            is_chunked,
+            wants_continue,
+            own,
+            target.authority or (headers.hosts[0] if headers.hosts else self._local_authority),
+        )
+
+    def token_line(self, token: Token) -> bytes:
+        """Return the header line that carries *token*, with its CRLF."""
+        scheme = token.scheme if self._scheme is None else self._scheme
+        value = f"{scheme} {token.value}" if scheme else token.value
+        return b"%b: %b\r\n" % (self._inject_name, value.encode("ascii"))
+
+    def _names_upstream(self, target: Target) -> bool:
+        """Tell whether the client believes that we are an HTTP proxy before the upstream, so that its path is whole."""
+        if target.authority is None or is_loopback(self._upstream_name):
+            return False
+        return host_name(target.authority) == self._upstream_name
+
+    def _check_via(self, headers: RequestHeaders) -> None:
+        for value in headers.vias:
+            if self._pseudonym in value:
+                raise LoopDetectedError("The request has been here already: upstream.url leads back to this proxy.")
+
+    def _framing(self, headers: RequestHeaders, version: tuple[int, int]) -> bool:
+        """Return whether the body is chunked; refuse what servers could read in two ways (RFC 9112 6.1)."""
+        lengths = headers.content_lengths
+        if self._body_size is not None and lengths and int(lengths[0]) > self._body_size:
+            raise BodyTooLargeError("The body is larger than limits.body_size.")
+        if not headers.codings:
+            if len(lengths) > 1:
+                raise BadRequestError("The request has more than one Content-Length.")
+            return False
+        if version == (1, 0) or lengths:
+            raise BadRequestError("Transfer-Encoding stands beside Content-Length, or in HTTP/1.0.")
+        if not is_chunked_only(headers.codings):
+            raise CodingNotSupportedError("No transfer coding but chunked is supported.")
+        return True
+
+    def _own_authorization(self, headers: RequestHeaders) -> bytes:
+        if not headers.authorization or self._policy == "replace":
+            return b""
+        if self._policy == "reject":
+            raise ClientAuthorizationRejectedError(
+                "The request has its own credentials, and inject.client_authorization is reject."
+            )
+        return join_lines(headers.authorization)
+
+    def _expectation(self, headers: RequestHeaders, version: tuple[int, int]) -> bool:
+        if headers.expect is None or version == (1, 0):
+            return False
+        if headers.expect.lower() != b"100-continue":
+            raise ExpectationFailedError("No expectation but 100-continue is supported.")
+        return True
+
+    def _start(
+        self, method: str, path: bytes, version: tuple[int, int], headers: RequestHeaders, *, is_chunked: bool
+    ) -> bytes:
+        parts = [b"%b %b HTTP/1.1\r\n" % (method.encode("ascii"), path), self._host_line, join_lines(headers.kept)]
+        if is_chunked:
+            parts.append(b"Transfer-Encoding: chunked\r\n")
+        elif headers.content_lengths:
+            parts.append(b"Content-Length: %b\r\n" % headers.content_lengths[0])
+        if self._added:
+            present = {name.lower() for name, _ in headers.kept}
+            parts.extend(line for name, line in self._added if name not in present)
+        if self._sends_via:
+            parts.append(b"Via: 1.%d %b\r\n" % (version[1], self._pseudonym))
+        return b"".join(parts)

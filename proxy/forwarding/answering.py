@@ -1,0 +1,117 @@
+"""The heads of what goes to the client: of an upstream's answer, and of our own. Pure, bytes out."""
+
+import re
+import time
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from email.utils import formatdate
+from typing import NamedTuple
+
+from proxy.errors import ProxyError, phrase, problem
+from proxy.forwarding.headers import HOP_BY_HOP
+from proxy.forwarding.rewrite import REWRITTEN, Rewriter
+
+_UNPRINTABLE = re.compile(rb"[^\t\x20-\x7e]")
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Framing(NamedTuple):
+    """How the body of an answer is delimited towards the client (RFC 9112 6.3)."""
+
+    has_body: bool
+    is_chunked: bool
+    """In chunks; else by Content-Length or, if there is none, by the connection's end."""
+    closes: bool
+    """Whether only the connection's end tells where it ends."""
+
+
+def framing(method: str, status: int, *, has_length: bool, http_1_0: bool) -> Framing:
+    """Return how to delimit the answer: with the upstream's length if it has one, else chunked where that is known."""
+    if method == "HEAD" or status in {204, 304}:
+        return Framing(has_body=False, is_chunked=False, closes=False)
+    if has_length:
+        return Framing(has_body=True, is_chunked=False, closes=False)
+    return Framing(has_body=True, is_chunked=not http_1_0, closes=http_1_0)
+
+
+def response_head(
+    status: int,
+    reason: bytes,
+    headers: Iterable[tuple[bytes, bytes]],
+    *,
+    named: AbstractSet[bytes],
+    rewriter: Rewriter | None,
+    client_authority: bytes,
+    is_chunked: bool,
+    connection: bytes | None,
+) -> bytes:
+    """
+    Return the head of an upstream's answer as the client gets it.
+
+    Every line is kept but the hop-by-hop ones and those in *named*, the options of the upstream's Connection lines in
+    lower case; a Date is added where there is none (RFC 9110 6.6.1), and nothing else. *connection* is the value of
+    our own Connection line, None for none.
+    """
+    dropped = HOP_BY_HOP | named if named else HOP_BY_HOP
+    if status == 204:
+        # RFC 9110 8.6: it must not have one, and a client that believed it would wait for a body.
+        dropped = dropped | {b"content-length"}
+    lines = [_status_line(status, reason)]
+    has_date = False
+    for name, value in headers:
+        lower = name.lower()
+        if lower in dropped:
+            continue
+        if lower == b"date":
+            has_date = True
+        elif rewriter is not None and lower in REWRITTEN:
+            lines.append(b"%b: %b\r\n" % (name, rewriter.header(lower, value, client_authority)))
+            continue
+        lines.append(b"%b: %b\r\n" % (name, value))
+    if not has_date:
+        lines.append(b"Date: %b\r\n" % http_date())
+    if is_chunked:
+        lines.append(b"Transfer-Encoding: chunked\r\n")
+    if connection is not None:
+        lines.append(b"Connection: %b\r\n" % connection)
+    lines.append(b"\r\n")
+    return b"".join(lines)
+
+
+def _status_line(status: int, reason: bytes) -> bytes:
+    """Keep a reason phrase that is plain text; another is replaced by the registered one."""
+    if _UNPRINTABLE.search(reason):
+        reason = phrase(status).encode("ascii")
+    return b"HTTP/1.1 %d %b\r\n" % (status, reason)
+
+
+def chunk(data: bytes) -> bytes:
+    """Return *data* (not empty) as one chunk (RFC 9112 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+def error_answer(error: ProxyError, request_id: str, *, method: str, closes: bool) -> tuple[bytes, int]:
+    """Return the whole answer that *error* is, and the length of its body: an RFC 9457 problem."""
+    headers, body = problem(error, request_id)
+    lines = [f"HTTP/1.1 {error.status} {phrase(error.status)}", *(f"{name}: {value}" for name, value in headers)]
+    lines.append(f"Content-Length: {len(body)}")
+    lines.append(f"Date: {http_date().decode('ascii')}")
+    if closes:
+        lines.append("Connection: close")
+    head = ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
+    return (head, 0) if method == "HEAD" else (head + body, len(body))
+
+
+_date_cache: tuple[int, bytes] = (0, b"")
+
+
+def http_date() -> bytes:
+    """Return the present moment as RFC 9110 5.6.7 writes it; formatted once a second."""
+    global _date_cache  # noqa: PLW0603 - a cache of a pure function of the second
+    now = int(time.time())
+    if _date_cache[0] != now:
+        _date_cache = (now, formatdate(now, usegmt=True).encode("ascii"))
+    return _date_cache[1]

@@ -1,0 +1,385 @@
+"""
+A client's connection: aiohttp's HTTP/1.1 server protocol, with its request, response and task objects left out.
+
+aiohttp parses, keeps connections alive, holds back readers and counts connections; what a request means is decided
+in `serve`. This is the one module that uses names of aiohttp that are not public: of `RequestHandler` `_messages`,
+`_waiter`, `_parser`, `_upgraded`, `_message_tail`, `_keepalive`, `_keepalive_handle`, `_next_keepalive_close_time`,
+`_keepalive_timeout`, `_process_keepalive`, `_request_in_progress`, `_handler_waiter`, `_task_handler`,
+`_force_close`, `_close`, `_loop`, `_paused`, `_drain_helper`, `_buffer_paused`, `_max_msg_queue_size`,
+`_msg_queue_resume_size`, `_pause_reading_for_buffer`, `_resume_reading_if_drained`; `web_protocol._ErrInfo`; and
+`web.Server._kwargs`, `_loop` and `_connections`. pyproject.toml pins aiohttp's minor version, a test holds the names.
+"""
+
+import asyncio
+import contextlib
+import socket
+import struct
+import sys
+from abc import abstractmethod
+from typing import Any
+
+from aiohttp import StreamReader, web
+from aiohttp.http_exceptions import BadStatusLine, LineTooLong
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
+
+from proxy.errors import (
+    BadRequestError,
+    HeadTooLargeError,
+    ProxyError,
+    RequestTimeoutError,
+    TargetTooLongError,
+    VersionNotSupportedError,
+)
+from proxy.forwarding.deadlines import NEVER, Deadlines
+
+HALF_CLOSE_GRACE = 0.02
+"""
+Seconds. A FIN so soon after the end of a request is a client that has nothing more to say and waits for its answer
+(`printf ... | nc -N`); a later one is a client that left. Both look the same on the wire.
+"""
+LINGER = 2.0
+"""Seconds that a closed connection still reads, so that a reset does not destroy the answer on its way."""
+LAST_BYTES = 60.0
+"""Seconds for what is still buffered when a connection is closed."""
+FLUSH = 5.0
+"""Seconds for the bytes before a cut to reach the client."""
+
+
+class ClientConnection(RequestHandler):
+    """
+    Serves one client. A subclass says what a request means in `serve` and `refuse`.
+
+    The connection's own task runs both; it is cancelled when the client leaves.
+    """
+
+    __slots__ = (
+        "_arrived",
+        "_deadlines",
+        "_half_closed",
+        "_head_bytes",
+        "_head_size",
+        "_header_timeout",
+        "_last_payload",
+        "_lingering",
+        "_refusal",
+        "deadline",
+        "draining",
+    )
+
+    def __init__(
+        self, manager: web.Server, *, head_size: int, header_timeout: float, deadlines: Deadlines, **settings: Any
+    ) -> None:
+        """*head_size* is in bytes, *header_timeout* in seconds (0 for none)."""
+        super().__init__(manager, **settings)
+        self._head_size = head_size
+        self._header_timeout = header_timeout
+        self._deadlines = deadlines
+        self._head_bytes = 0
+        self._last_payload: StreamReader = EMPTY_PAYLOAD
+        self._refusal: BadRequestError | None = None
+        self._arrived = 0.0
+        self._half_closed = False
+        self._lingering: asyncio.Future[None] | None = None
+        self.deadline = NEVER
+        self.draining = False
+        """Whether this answer is the connection's last."""
+
+    @abstractmethod
+    async def serve(self, message: RawRequestMessage, payload: StreamReader) -> bool:
+        """Answer a request; True if the connection may be used again. Raises nothing but CancelledError."""
+
+    @abstractmethod
+    def refuse(self, error: ProxyError) -> None:
+        """Answer what is no request."""
+
+    # What `serve` uses.
+
+    def write(self, data: bytes) -> None:
+        """Send bytes to the client; call `drain` when `is_write_paused`."""
+        if self.transport is not None:
+            self.transport.write(data)
+
+    @property
+    def is_write_paused(self) -> bool:
+        """Whether the client takes bytes more slowly than they come."""
+        return self._paused
+
+    async def drain(self) -> None:
+        """Wait until the client takes more. Raises ConnectionError when it left."""
+        await self._drain_helper()
+
+    async def read_body(self, payload: StreamReader, seconds: float) -> bytes:
+        """
+        Return the next bytes of the body, `b""` at its end, waiting so many *seconds* for them (0: for ever).
+
+        Raises `BadRequestError`: `RequestTimeoutError` when they do not come, itself when they are not HTTP.
+        """
+        if seconds > 0 and not payload.is_eof():
+            self.deadline = self._loop.time() + seconds
+        try:
+            return await payload.readany()
+        finally:
+            self.deadline = NEVER
+
+    @property
+    def task(self) -> "asyncio.Task[None] | None":
+        """The task that serves this connection."""
+        return self._task_handler
+
+    def end_soon(self) -> None:
+        """Close after the answer under way, or after the next one if a request is about to come."""
+        self.draining = True
+
+    def end_if_idle(self) -> None:
+        """Close now if no request is under way."""
+        if not self._request_in_progress and not self._messages:
+            self.force_close()
+
+    async def cut(self) -> None:
+        """
+        Break the connection visibly: what was sent arrives, then a reset, which no client takes for a good end.
+
+        A mere close would make an answer without a length look complete (RFC 9112 8).
+        """
+        transport = self.transport
+        if transport is None:
+            return
+        sock = transport.get_extra_info("socket")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH):
+                transport.set_write_buffer_limits(0)
+                # The kernel tells nobody when its own queue is empty.
+                while self.transport is not None and (transport.get_write_buffer_size() or _unsent(sock)):  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
+        self.cut_now()
+
+    def cut_now(self) -> None:
+        """Break the connection with a reset, whatever is still on its way."""
+        self._force_close = True
+        if self.transport is not None:
+            reset(self.transport)
+
+    # The connection's task.
+
+    async def start(self) -> None:
+        """Serve one request after the other until either side ends it."""
+        try:
+            while not self._force_close:
+                if not self._messages:
+                    await self._next_message()
+                message, payload = self._messages.popleft()
+                self._free_a_slot()
+                if isinstance(message, _ErrInfo):
+                    self.refuse(self._refusal or BadRequestError("The request is not valid HTTP/1.1."))
+                    await self._linger()
+                    break
+                self._request_in_progress = True
+                try:
+                    keep = await self.serve(message, payload)
+                finally:
+                    self._request_in_progress = False
+                    if self._handler_waiter is not None and not self._handler_waiter.done():
+                        self._handler_waiter.set_result(None)
+                if not payload.is_eof() or not keep or self.draining or self._half_closed or self.transport is None:
+                    await self._linger()
+                    break
+                self._after_upgrade()
+                self._await_next()
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Close, and do not wait for ever for a client that does not take what is left."""
+        transport = self.transport
+        self.force_close()
+        if transport is not None and transport.get_write_buffer_size():
+            self._loop.call_later(LAST_BYTES, transport.abort)
+
+    async def _next_message(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _free_a_slot(self) -> None:
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+            self._resume_reading_if_drained()
+
+    def _await_next(self) -> None:
+        """Let the connection idle for `limits.keepalive_timeout`."""
+        close_time = self._loop.time() + self._keepalive_timeout
+        self._next_keepalive_close_time = close_time
+        if self._keepalive_handle is None and self._keepalive_timeout > 0:
+            self._keepalive_handle = self._loop.call_at(close_time, self._process_keepalive)
+
+    def _after_upgrade(self) -> None:
+        """Go on with HTTP/1.1 behind a request whose Upgrade was not taken."""
+        if not self._upgraded or self._messages or self._parser is None:
+            return
+        self._parser.set_upgraded(False)
+        self._upgraded = False
+        tail, self._message_tail = self._message_tail, b""
+        if tail:
+            self.data_received(tail)
+        if self._buffer_paused:
+            self._resume_reading_if_drained()
+
+    async def _linger(self) -> None:
+        """Send FIN behind the answer and read on for a moment, so that the client gets to read it."""
+        transport = self.transport
+        if transport is None or self._force_close:
+            return
+        self._lingering = self._loop.create_future()
+        if self._half_closed:
+            return
+        with contextlib.suppress(TimeoutError, OSError, RuntimeError, NotImplementedError):
+            if transport.can_write_eof():
+                transport.write_eof()
+            transport.resume_reading()
+            async with asyncio.timeout(LINGER):
+                await self._lingering
+
+    # asyncio calls these.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start the clock for the first head."""
+        super().connection_made(transport)
+        self._deadlines.watch(self)
+        if self._header_timeout > 0:
+            self.deadline = self._loop.time() + self._header_timeout
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End what waits for the client."""
+        self._deadlines.forget(self)
+        if self._lingering is not None and not self._lingering.done():
+            self._lingering.set_result(None)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; a head that is too long or not HTTP becomes a refusal, in order behind the requests before it."""
+        if self._force_close or self._lingering is not None or self._refusal is not None:
+            return
+        if self._upgraded:
+            self._message_tail += data
+            if not self._buffer_paused and len(self._message_tail) >= self._read_bufsize:
+                self._pause_reading_for_buffer()
+            return
+        if self._parser is None:
+            return
+        try:
+            messages, self._upgraded, tail = self._parser.feed_data(data)
+        except Exception as error:  # noqa: BLE001 - whatever the parser raises, the request is refused
+            self._refuse_rest(refusal(error, self._head_size))
+            return
+        if tail:
+            self._message_tail = tail
+        if messages:
+            self._take(messages)
+        self._watch_head(data, received=bool(messages))
+
+    def _take(self, messages: Any) -> None:
+        self._messages.extend(messages)
+        self._request_count += len(messages)
+        self._last_payload = messages[-1][1]
+        self._arrived = self._loop.time()
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+        if not self._buffer_paused and len(self._messages) >= self._max_msg_queue_size:
+            self._pause_reading_for_buffer()
+
+    def _watch_head(self, data: bytes, *, received: bool) -> None:
+        """Bound a head's size and time: the parser bounds single lines only."""
+        if received:
+            self._head_bytes = 0
+            self.deadline = NEVER
+            return
+        if not self._last_payload.is_eof():
+            self._arrived = self._loop.time()
+            return
+        if not data:
+            return
+        if self._head_bytes == 0 and self._header_timeout > 0 and self.deadline == NEVER:
+            self.deadline = self._loop.time() + self._header_timeout
+        self._head_bytes += len(data)
+        if self._head_bytes > self._head_size:
+            self._refuse_rest(HeadTooLargeError("The request's head is larger than limits.head_size."))
+
+    def _refuse_rest(self, error: BadRequestError) -> None:
+        """Answer nothing behind this point. A request whose body broke off learns it from its payload."""
+        self._refusal = error
+        self.deadline = NEVER
+        if not self._last_payload.is_eof():
+            self._last_payload.set_exception(error)
+            return
+        self._take([(_ErrInfo(status=400, exc=error, message=""), EMPTY_PAYLOAD)])
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio allows a bool, which aiohttp's never needs
+        """Answer a client that half-closed right behind its request; else it left."""
+        if self._lingering is not None:
+            if not self._lingering.done():
+                self._lingering.set_result(None)
+            return False
+        waits_for_answer = (self._request_in_progress or bool(self._messages)) and self._last_payload.is_eof()
+        if waits_for_answer and self._loop.time() - self._arrived <= HALF_CLOSE_GRACE:
+            self._half_closed = True
+            return True
+        return False
+
+    def on_deadline(self) -> None:
+        """Refuse a head that does not come, fail a body that does not come."""
+        if not self._last_payload.is_eof():
+            error = RequestTimeoutError("The request's body stood still for longer than limits.body_timeout.")
+            self._refusal = error
+            self._last_payload.set_exception(error)
+        elif self._head_bytes or self._request_count == 0:
+            if self._request_count == 0 and self._head_bytes == 0:
+                # It said nothing at all: there is nobody to tell.
+                self.force_close()
+            else:
+                self._refuse_rest(RequestTimeoutError("The request's head took longer than limits.header_timeout."))
+
+
+def refusal(error: Exception, head_size: int) -> BadRequestError:
+    """Return what the parser's *error* is to the client. Nothing of the request is in it."""
+    if isinstance(error, BadRequestError):
+        return error
+    if isinstance(error, LineTooLong):
+        # The listener gives lines one byte less than header fields, so that the two can be told apart.
+        if error.args[1] == head_size:
+            return TargetTooLongError("The request line is larger than limits.head_size.")
+        return HeadTooLargeError("A header line is larger than limits.head_size.")
+    text = str(error)
+    if isinstance(error, BadStatusLine) and "Invalid HTTP version" in text:
+        return VersionNotSupportedError("Only HTTP/1.0 and HTTP/1.1 are spoken here.")
+    if "Too many headers" in text:
+        return HeadTooLargeError("The request has too many header lines.")
+    return BadRequestError("The request is not valid HTTP/1.1.")
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Close so that the other side gets a RST: it must not take the end for a good one."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+def _unsent(sock: socket.socket | None) -> int:
+    """Return how many bytes the kernel has not delivered yet, 0 where it does not tell."""
+    if sock is None or sys.platform != "linux":
+        return 0
+    # Neither module exists on Windows.
+    import fcntl  # noqa: PLC0415
+    import termios  # noqa: PLC0415
+
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0])
+    except OSError:
+        return 0

@@ -1,0 +1,353 @@
+"""
+One connection to the upstream: HTTP/1.1 as the client side of it, on llhttp.
+
+aiohttp's client is not used here: it hands bytes that arrived on an idle connection to the next caller, takes a body
+cut by a reset as complete, and drops header bytes (RELIABILITY, section 0). The rules of this file:
+
+- one exchange at a time; a connection that is not clean afterwards is closed, never reused;
+- a body that was not framed ends only with a clean close;
+- what the upstream sends is untrusted: bounded heads, `chunked` alone, no switch of protocols that nobody asked for.
+"""
+
+import asyncio
+import ssl
+from typing import cast
+
+import httptools
+
+from proxy.errors import ProxyError, UpstreamError, UpstreamProtocolError, UpstreamTimeoutError
+from proxy.forwarding.deadlines import NEVER
+from proxy.forwarding.headers import connection_options, is_chunked_only
+
+LARGEST_HEAD = 256 * 1024
+"""Bytes of a response's head, interim ones included."""
+MOST_HEADERS = 500
+HIGH_WATER = 256 * 1024
+"""Bytes of a body that are held for a client that does not take them, before reading stops."""
+
+
+class ConnectionClosedError(UpstreamError):
+    """The upstream closed before any byte of an answer: the one failure after which a request may be tried again."""
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """
+    A connection, and the answer to the request that is on it.
+
+    Use: `begin`, `write`..., `finish_request`; `await head()`; `await more()` and `take()` until `complete`; then ask
+    `reusable`. `abort` ends it at any moment. All failures are `UpstreamError`.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._parser: httptools.HttpResponseParser | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._drain_waiter: asyncio.Future[None] | None = None
+        self._reading_paused = False
+        self._write_paused = False
+        self.deadline = NEVER
+        self._timeout_detail = ""
+        self.idle_until = 0.0
+        """The pool's note: the moment on its clock after which this connection is not used again."""
+        self.exchanges = 0
+        """How many requests it has carried: over 1, it is a reused one."""
+        self._reset("GET")
+        self.busy = False
+
+    def __repr__(self) -> str:
+        state = "closed" if self._transport is None else "active" if self.busy else "idle"
+        return f"<UpstreamConnection {state}, {self.exchanges} exchanges>"
+
+    def _reset(self, method: str) -> None:
+        """Forget the exchange before this one."""
+        self.busy = True
+        self._is_head = method == "HEAD"
+        self.status = 0
+        self.reason = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.has_head = False
+        self.complete = False
+        self.until_close = False
+        self.has_length = False
+        self.options: set[bytes] = set()
+        """The options of the Connection lines, lower case."""
+        self._keep_alive = False
+        self._dirty = False
+        self._request_sent = False
+        self._received = 0
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._error: ProxyError | None = None
+
+    # Sending.
+
+    def begin(self, method: str, data: bytes) -> None:
+        """Start an exchange with the first bytes of its request."""
+        self._reset(method)
+        self.exchanges += 1
+        if self._parser is None:
+            self._parser = httptools.HttpResponseParser(self)
+        self.write(data)
+
+    def write(self, data: bytes) -> None:
+        """Send bytes of the request; call `drain` when `is_write_paused`."""
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def finish_request(self) -> None:
+        """Say that the whole request was written."""
+        self._request_sent = True
+
+    @property
+    def is_request_sent(self) -> bool:
+        """Whether the whole request was written."""
+        return self._request_sent
+
+    @property
+    def is_write_paused(self) -> bool:
+        """Whether the upstream takes bytes more slowly than they come."""
+        return self._write_paused
+
+    async def drain(self) -> None:
+        """Wait until the upstream takes more, or the connection ends."""
+        if self._write_paused and self._transport is not None:
+            self._drain_waiter = self._loop.create_future()
+            try:
+                await self._drain_waiter
+            finally:
+                self._drain_waiter = None
+
+    # Receiving.
+
+    async def head(self) -> None:
+        """Wait until `status`, `reason` and `headers` are those of the final response."""
+        while not self.has_head:
+            await self._wait()
+
+    async def more(self, seconds: float) -> None:
+        """Wait, so many *seconds* at most (0: for ever), until `take` has something or the body is `complete`."""
+        if self._pieces or self.complete:
+            return
+        self.expect_within(seconds, "The upstream's answer stood still for longer than upstream.idle_timeout.")
+        try:
+            while not self._pieces and not self.complete:
+                await self._wait()
+        finally:
+            self.deadline = NEVER
+
+    def take(self) -> bytes:
+        """Return all the bytes of the body that are there, and let the upstream send more."""
+        pieces = self._pieces
+        self._pieces = []
+        self._held = 0
+        if self._reading_paused and self._transport is not None:
+            self._reading_paused = False
+            self._transport.resume_reading()
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def expect_within(self, seconds: float, detail: str) -> None:
+        """Fail with `UpstreamTimeoutError(detail)` if the next wait is not over in so many seconds (0: never)."""
+        self.deadline = self._loop.time() + seconds if seconds > 0 else NEVER
+        self._timeout_detail = detail
+
+    async def _wait(self) -> None:
+        self._raise_error()
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+        if not self._pieces:
+            # What came before the failure is delivered first.
+            self._raise_error()
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # Ending.
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the next request may use it: the answer came whole, the request went whole, nothing came after."""
+        return (
+            self.complete
+            and self._request_sent
+            and self._keep_alive
+            and not self._dirty
+            and not self._write_paused
+            and self._error is None
+            and self._transport is not None
+            and not self._transport.is_closing()
+        )
+
+    def release(self) -> None:
+        """Make it idle: from now on any byte of the upstream closes it."""
+        self.busy = False
+        self.deadline = NEVER
+        if self._reading_paused and self._transport is not None:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    def abort(self) -> None:
+        """Close it at once; an upload that was under way is cut, never ended as if complete."""
+        self.deadline = NEVER
+        if self._transport is not None:
+            self._transport.abort()
+
+    def on_deadline(self) -> None:
+        """End an idle connection, or the wait of a busy one with a time-out."""
+        if self.busy:
+            self._fail(UpstreamTimeoutError(self._timeout_detail))
+        self.abort()
+
+    def interrupt(self, error: ProxyError) -> None:
+        """Make who waits for the answer see *error*: the request cannot go on."""
+        self._fail(error)
+
+    def _fail(self, error: ProxyError) -> None:
+        if self._error is None and not self.complete:
+            self._error = error
+        self._dirty = True
+        self._wake()
+        if self._drain_waiter is not None and not self._drain_waiter.done():
+            self._drain_waiter.set_result(None)
+
+    # asyncio calls these.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol`."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def pause_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        self._write_paused = False
+        if self._drain_waiter is not None and not self._drain_waiter.done():
+            self._drain_waiter.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; bytes that belong to no request end the connection (RFC 9112 9.2)."""
+        if not self.busy or self.complete or self._parser is None:
+            self._dirty = True
+            self.abort()
+            return
+        self._received += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._fail(UpstreamProtocolError("The upstream switched protocols, which nobody asked for."))
+        except httptools.HttpParserError as error:
+            if isinstance(error.__context__, UpstreamError):
+                self._fail(error.__context__)
+            else:
+                self._fail(UpstreamProtocolError("The upstream's answer is not valid HTTP/1.1."))
+        else:
+            if not self.has_head and self._received > LARGEST_HEAD:
+                self._fail(UpstreamProtocolError("The head of the upstream's answer is larger than 256 KiB."))
+        if self._held > HIGH_WATER and not self._reading_paused and self._transport is not None:
+            self._reading_paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> None:
+        """A clean close ends a body that has no other end; the transport closes itself then."""
+        if self.busy and self.has_head and self.until_close and not self.complete and self._error is None:
+            self.complete = True
+            self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fail what is still waited for."""
+        self._transport = None
+        if not self.busy or self.complete:
+            self._wake()
+            return
+        if self._received == 0:
+            self._fail(ConnectionClosedError("The upstream closed the connection without an answer."))
+        elif isinstance(exc, ssl.SSLError):
+            self._fail(UpstreamError("TLS with the upstream failed.", proxy_status="tls_protocol_error"))
+        elif not self.has_head:
+            self._fail(UpstreamError("The upstream closed the connection within the head of its answer."))
+        else:
+            self._fail(UpstreamError("The upstream broke off its answer.", proxy_status="http_response_incomplete"))
+
+    # llhttp calls these.
+
+    def on_message_begin(self) -> None:
+        """Note what follows a complete answer: it is nobody's."""
+        if self.complete:
+            self._dirty = True
+            return
+        self.headers = []
+        self.reason = b""
+
+    def on_status(self, reason: bytes) -> None:
+        """Keep the reason phrase, which may come in parts."""
+        self.reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header line; those after the head are trailers, which are not relayed."""
+        if not self.has_head and not self.complete:
+            self.headers.append((name, value.rstrip(b" \t")))
+            if len(self.headers) > MOST_HEADERS:
+                raise UpstreamProtocolError("The upstream's answer has more than 500 header lines.")
+
+    def on_headers_complete(self) -> None:
+        """Decide the framing (RFC 9112 6.3); interim responses are passed over."""
+        parser = self._parser
+        if parser is None or self.complete:
+            return
+        status = parser.get_status_code()
+        if status < 200 and status != 101:
+            return
+        self._read_framing(status, parser.get_http_version())
+        self.status = status
+        self.has_head = True
+        if self._is_head:
+            # httptools cannot be told that no body follows, so a new parser reads the next answer.
+            self._parser = None
+            self.complete = True
+
+    def _read_framing(self, status: int, version: str) -> None:
+        if version not in {"1.1", "1.0"}:
+            raise UpstreamProtocolError("The upstream answered with another HTTP version than 1.0 or 1.1.")
+        codings: list[bytes] = []
+        lengths = 0
+        options = self.options
+        for name, value in self.headers:
+            size = len(name)
+            if size == 17 and name.lower() == b"transfer-encoding":
+                codings.append(value)
+            elif size == 14 and name.lower() == b"content-length":
+                lengths += 1
+            elif size == 10 and name.lower() == b"connection":
+                connection_options(value, options)
+        if codings and (version == "1.0" or lengths or not is_chunked_only(codings)):
+            raise UpstreamProtocolError("The upstream's answer has a Transfer-Encoding that is not chunked alone.")
+        self.has_length = lengths > 0
+        self.until_close = not (codings or lengths or status in {204, 304} or self._is_head)
+        if version == "1.1":
+            self._keep_alive = b"close" not in options and not self.until_close
+        else:
+            self._keep_alive = b"keep-alive" in options and not self.until_close
+
+    def on_body(self, data: bytes) -> None:
+        """Hold a piece of the body until it is taken."""
+        if self.complete:
+            self._dirty = True
+            return
+        self._pieces.append(data)
+        self._held += len(data)
+
+    def on_message_complete(self) -> None:
+        """Note the end of the final response."""
+        if self.has_head:
+            self.complete = True

@@ -1,0 +1,112 @@
+"""
+What a token endpoint's answer means: a pure function from status, headers and body to a `Token` or a `Failure`.
+
+The answer is read as untrusted: a captive portal's HTML, JSON that was cut, a 200 that holds an error, a token that
+a header cannot carry are all failures with a name (RFC 6749 5.1 and 5.2; Okta's own error shape for 429 and 404).
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from proxy.tokens.failure import Failure, Outcome, is_refusal, printable
+from proxy.tokens.remedies import remedy_for
+from proxy.tokens.schedule import DEFAULT_LIFE, lifetime, named_delay
+from proxy.tokens.source import Token
+
+LARGEST_ANSWER = 64 * 1024
+"""Bytes that are read of an answer; a longer one is a failure."""
+
+_SCHEMES = {"bearer": "Bearer", "dpop": "DPoP", "": "Bearer"}
+_HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer of a token endpoint. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    sent_boot: float
+    """The moment just before the request was sent, on the boot clock, seconds."""
+    sent_wall: float
+
+
+def read_answer(answer: Answer, secret: str) -> Token | Failure:
+    """
+    Return the token, or why there is none. *secret* is only used to keep it out of the failure's text.
+
+    `Failure.delay` is set when the answer names a time to wait.
+    """
+    request_id = printable(answer.headers.get("x-okta-request-id", ""), limit=80) or None
+    document = _json_object(answer.body)
+    if answer.status == 200:
+        found = _token(answer, document) if document is not None else "it is not a JSON object"
+        if isinstance(found, Token):
+            return found
+        if document is not None and "error" in document:
+            return _error(200, document, secret, answer, request_id)
+        return Failure("failed", f"The token endpoint's answer has no usable token: {found}.", _captive(document), None,
+                       200, None, request_id)  # fmt: skip
+    return _error(answer.status, document or {}, secret, answer, request_id)
+
+
+def has_expiry(answer: Answer) -> bool:
+    """Tell whether a successful answer says how long the token lives (RFC 6749 only recommends it)."""
+    document = _json_object(answer.body)
+    return document is not None and document.get("expires_in") is not None
+
+
+def _captive(document: object) -> str:
+    return "" if document is not None else "Is a captive portal or an outbound proxy answering in its place?"
+
+
+def _json_object(body: bytes) -> dict[str, object] | None:
+    try:
+        document = json.loads(body.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _token(answer: Answer, document: dict[str, object]) -> Token | str:
+    """Return the token of a 200, or what is wrong with it in a few words of ours."""
+    value = document.get("access_token")
+    if not isinstance(value, str) or not value:
+        return "access_token is missing"
+    if not _HEADER_SAFE.fullmatch(value):
+        return "access_token has characters that a header cannot hold"
+    kind = document.get("token_type") or ""
+    scheme = _SCHEMES.get(kind.lower()) if isinstance(kind, str) else None
+    if scheme is None:
+        return "token_type is neither Bearer nor DPoP"
+    expires_in = document.get("expires_in")
+    life = DEFAULT_LIFE if expires_in is None else lifetime(expires_in)
+    if life is None:
+        return "expires_in is not a usable number of seconds"
+    return Token(value, scheme, sent_boot=answer.sent_boot, sent_wall=answer.sent_wall, lifetime=life)
+
+
+def _error(status: int, document: dict[str, object], secret: str, answer: Answer, request_id: str | None) -> Failure:
+    """Return the failure that an error document, or an answer without one, means."""
+    error = _text(document, ("error", "errorCode"), secret, 64)
+    description = _text(document, ("error_description", "errorSummary"), secret, 240)
+    delay = named_delay(answer.headers, answer.sent_wall) if status in {408, 425, 429, 503} else None
+    said = f"{error}: {description}" if error and description else error or description
+    message = f"The token endpoint answered {status}" + (f", {said}" if said else "") + "."
+    # A 200 with an error document is judged as the 400 that it should have been.
+    if is_refusal(400 if status == 200 else status, error, description):
+        cause, do = remedy_for(status, error, description)
+        return Failure("refused", message, f"Likely cause: {cause}. {do}", error or None, status, None, request_id)
+    outcome: Outcome = "limited" if status == 429 else "failed"
+    return Failure(outcome, message, "", error or None, status, delay, request_id)
+
+
+def _text(document: dict[str, object], names: tuple[str, ...], secret: str, limit: int) -> str:
+    for name in names:
+        value = document.get(name)
+        if isinstance(value, str) and value:
+            return printable(value, secret, limit)
+    return ""

@@ -1,0 +1,76 @@
+"""
+Why a fetch failed, and what that means: the classification is by what the server said, never by the HTTP status alone.
+
+Okta answers `no_matching_policy` with 401, `temporarily_unavailable` with 400 and `server_error` with 400, 403 or 500
+(OKTA's own error list), so a status tells little.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Outcome = Literal["unreachable", "failed", "limited", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """
+    A fetch that brought no token. Everything here may be shown and logged: no secret, bounded, printable ASCII.
+
+    `outcome` is the metric's label: `unreachable` (no answer came), `failed` (an answer of no use), `limited`
+    (we were told to wait), `refused` (only a person can mend it).
+    """
+
+    outcome: Outcome
+    message: str
+    remedy: str = ""
+    error: str | None = None
+    """The server's `error` or `errorCode`."""
+    status: int | None = None
+    delay: float | None = None
+    """Seconds that the server told us to wait, already clamped."""
+    request_id: str | None = None
+
+    @property
+    def reached(self) -> bool:
+        """Whether the token endpoint answered."""
+        return self.outcome != "unreachable"
+
+    @property
+    def detail(self) -> str:
+        """The message and the remedy as one text."""
+        return f"{self.message} {self.remedy}".strip()
+
+
+_TRANSIENT_STATUS = {408, 425, 429}
+_TRANSIENT_ERRORS = {"temporarily_unavailable"}
+_TRANSIENT_TEXTS = (
+    # Clock: rebuilt with the next attempt's time; a machine whose clock is being set heals by itself.
+    "is expired",
+    "expiration too far into the future",
+    "must be issued before the current time",
+    # A used jti: the next attempt makes a new one.
+    "has already been used",
+    # Okta could not fetch our keys.
+    "Error retrieving the client JWKSet",
+)
+
+
+def is_refusal(status: int, error: str, description: str) -> bool:
+    """Tell whether only a person can mend it: every 4xx but those that pass by themselves (DESIGN section 3)."""
+    if not 400 <= status < 500 or status in _TRANSIENT_STATUS or error in _TRANSIENT_ERRORS:
+        return False
+    return not any(text in description for text in _TRANSIENT_TEXTS)
+
+
+def printable(text: str, secret: str = "", limit: int = 240) -> str:
+    """
+    Return *text* from a server as something that can be shown: printable ASCII, bounded, without *secret*.
+
+    A server may echo what it was sent: the secret goes by value, and a token by its shape.
+    """
+    if secret:
+        text = text.replace(secret, "***")
+    text = re.sub(r"eyJ[\w.-]{10,}", "***", text)
+    text = re.sub(r"[^\x20-\x7e]+", " ", text)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
