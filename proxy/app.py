@@ -27,7 +27,7 @@ from proxy.forwarding.listener import ProxyServer, ReverseProxy
 from proxy.tokens.clock import Clock, SystemClock
 from proxy.tokens.endpoint import TokenEndpoint
 from proxy.tokens.refresher import Refresher
-from proxy.tokens.source import Token
+from proxy.tokens.source import Token, TokenSource
 
 IDLE_GRACE = 1.0
 """Seconds in which a drain still takes a request on an idle connection: one may be on its way."""
@@ -41,13 +41,20 @@ class App:
     """
 
     def __init__(
-        self, settings: Settings, *, environ: Mapping[str, str] | None = None, clock: Clock | None = None
+        self,
+        settings: Settings,
+        *,
+        environ: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
+        tokens: TokenSource | None = None,
     ) -> None:
+        """*tokens* stands in for the token source that *settings* describe, which then only operators see."""
         self.settings = settings
         self._clock = clock or SystemClock()
         self._log = structlog.get_logger("app")
         endpoint = TokenEndpoint(settings.oauth, self._clock, os.environ if environ is None else environ)
         self.tokens = Refresher(settings.oauth, endpoint, self._clock)
+        self._source: TokenSource = tokens or self.tokens
         self.counters = Counters(DURATION_BUCKETS)
         self._started_at = time.time()
         self._stop = asyncio.Event()
@@ -72,7 +79,7 @@ class App:
         self.url = f"http://{authority}"
         self._proxy = ReverseProxy(
             settings,
-            self.tokens,
+            self._source,
             guard.for_listener(settings),
             self.counters,
             authority=authority,
@@ -90,7 +97,8 @@ class App:
                 allow_remote=settings.admin.allow_remote,
             )
             await self._admin.start(admin_sockets)
-        self._refreshing = asyncio.create_task(self.tokens.run(), name="refresher")
+        if self._source is self.tokens:
+            self._refreshing = asyncio.create_task(self.tokens.run(), name="refresher")
         self._log.info(
             "started",
             version=__version__,

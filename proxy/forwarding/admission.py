@@ -96,9 +96,7 @@ class Admission:
 
     def token_line(self, token: Token) -> bytes:
         """Return the header line that carries *token*, with its CRLF."""
-        scheme = token.scheme if self._scheme is None else self._scheme
-        value = f"{scheme} {token.value}" if scheme else token.value
-        return b"%b: %b\r\n" % (self._inject_name, value.encode("ascii"))
+        return b"%b: %b\r\n" % (self._inject_name, token_value(token, self._scheme).encode("ascii"))
 
     def _names_upstream(self, target: Target) -> bool:
         """Tell whether the client believes that we are an HTTP proxy before the upstream, so that its path is whole."""
@@ -156,3 +154,9 @@ class Admission:
         if self._sends_via:
             parts.append(b"Via: 1.%d %b\r\n" % (version[1], self._pseudonym))
         return b"".join(parts)
+
+
+def token_value(token: Token, scheme: str | None) -> str:
+    """Return the injected header's value; *scheme* (`inject.scheme`) overrides the token's own, `""` leaves it out."""
+    scheme = token.scheme if scheme is None else scheme
+    return f"{scheme} {token.value}" if scheme else token.value

@@ -6,6 +6,7 @@ head of an answer is on its way, the only way left to report a failure is to bre
 """
 
 import asyncio
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from aiohttp import StreamReader
@@ -106,12 +107,11 @@ class Exchange:
         tokens = self._proxy.tokens
         token = tokens.usable()
         if token is None:
-            loop = asyncio.get_running_loop()
-            started = loop.time()
+            started = perf_counter()
             try:
                 token = await tokens.token()
             finally:
-                self.token_wait = loop.time() - started
+                self.token_wait = perf_counter() - started
         return token
 
     # Upstream.
@@ -250,10 +250,9 @@ class Exchange:
         tokens.suspect(token)
         if not (allows_replay(self._request.method, errors) and self._can_repeat()):
             return connection
-        loop = asyncio.get_running_loop()
-        started = loop.time()
+        started = perf_counter()
         newer = await tokens.successor(token)
-        self.token_wait += loop.time() - started
+        self.token_wait += perf_counter() - started
         if newer is None:
             return connection
         self._proxy.counters.replays += 1

@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import secrets
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
 import structlog
@@ -121,7 +122,7 @@ class ProxyConnection(ClientConnection):
     async def serve(self, message: RawRequestMessage, payload: StreamReader) -> bool:
         """Forward a request and answer it. See `ClientConnection.serve`."""
         proxy = self._proxy
-        started = self._loop.time()
+        started = perf_counter()
         request_id = proxy.request_id()
         exchange: Exchange | None = None
         status, sent, error = 0, 0, None
@@ -175,7 +176,7 @@ class ProxyConnection(ClientConnection):
                 status,
                 request_id=request_id,
                 sent=sent,
-                seconds=self._loop.time() - started,
+                seconds=perf_counter() - started,
                 token_wait=wait,
                 error=error,
             )

@@ -144,6 +144,11 @@ class Refresher:
         """The wall-clock second of the next fetch, as planned now."""
         return self._clock.wall() + max(0.0, self._next_try - self._clock.boot())
 
+    async def first_result(self, seconds: float) -> None:
+        """Return when the first fetch has ended, or after so many *seconds*."""
+        if self.refreshed_at is None and self.failed_at is None:
+            await self._clock.wait(self._settled, seconds)
+
     async def refresh(self) -> Token | Failure:
         """Fetch now because a person asks, and return how it went; a time that the server named is still waited for."""
         now = self._clock.boot()
