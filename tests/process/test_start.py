@@ -1,0 +1,88 @@
+"""How the process starts, or says in one line why it does not."""
+
+import socket
+import time
+
+import pytest
+from command import command, environment, output_of
+
+NOWHERE = "http://127.0.0.1:1"
+
+
+async def test_a_port_in_use_is_one_line_and_exit_1():
+    """A taken port ends the start within 2 s of the process's own time, with the keys to change and no traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        before = time.monotonic()
+        code, output = await output_of("run", "--port", str(port), environ=environment(NOWHERE, NOWHERE + "/token"))
+        assert time.monotonic() - before < 10, "a start that fails must not hang"
+    assert code == 1
+    assert output.count("\n") == 1
+    assert f"port {port} is in use" in output
+    assert "listen.port" in output
+
+
+async def test_a_port_in_use_on_the_other_family_is_fatal_too():
+    """A stranger on [::1] must not get what callers of localhost send us."""
+    try:
+        taken = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback")
+    with taken:
+        port = taken.getsockname()[1]
+        code, output = await output_of("run", "--port", str(port), environ=environment(NOWHERE, NOWHERE + "/token"))
+    assert (code, output.count("\n")) == (1, 1)
+
+
+async def test_the_admin_port_in_use_names_its_key():
+    """A taken admin port is told apart from the listener's."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        environ = environment(NOWHERE, NOWHERE + "/token", OKTA_PROXY_ADMIN__PORT=port)
+        code, output = await output_of("run", environ=environ)
+    assert code == 1
+    assert "admin.port" in output
+
+
+async def test_nothing_configured_says_how_to_start(tmp_path):
+    """Without any configuration the user learns of the demo and the example, exit 2."""
+    environ = {name: value for name, value in environment("", "").items() if not name.startswith("OKTA_PROXY_")}
+    code, output = await output_of("run", environ=environ, cwd=tmp_path)
+    assert code == 2
+    assert "okta-proxy demo" in output
+    assert "config.example.yaml" in output
+
+
+async def test_all_problems_in_one_run_and_no_traceback(tmp_path):
+    """Each problem of a configuration is a line of its own; none shows a secret."""
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        "upstream: {url: 'ftp://x', uurl: 1}\noauth: {client_secret: hunter2hunter2, issuer: 'http://a.example'}\n"
+    )
+    environ = {name: value for name, value in environment("", "").items() if not name.startswith("OKTA_PROXY_")}
+    code, output = await output_of("run", "-c", str(file), environ=environ)
+    assert code == 2
+    for key in ("upstream.url", "upstream.uurl", "oauth.issuer", "oauth.client_id"):
+        assert f"  {key}: " in output
+    assert "hunter2" not in output
+    assert "Traceback" not in output
+
+
+async def test_both_loopback_families_listen():
+    """`localhost` is 127.0.0.1 and ::1 with the same number."""
+    async with command("run", environ=environment(NOWHERE, NOWHERE + "/token")) as proxy:
+        port = int(proxy.url.rsplit(":", 1)[1])
+        socket.create_connection(("127.0.0.1", port)).close()
+        try:
+            socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+        except OSError as error:
+            pytest.skip(f"this machine has no IPv6 loopback: {error}")
+        socket.create_connection(("::1", port)).close()
+
+
+@pytest.mark.parametrize("arguments", [("--frobnicate",), ("frobnicate",), (), ("run", "--port", "99999")])
+async def test_wrong_usage_exits_2(arguments: tuple[str, ...]):
+    """What the command line does not know is usage, not a crash."""
+    code, output = await output_of(*arguments, environ=environment(NOWHERE, NOWHERE + "/token"))
+    assert code == 2
+    assert "usage: okta-proxy" in output

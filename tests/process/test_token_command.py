@@ -1,0 +1,55 @@
+"""`okta-proxy token`."""
+
+import json
+
+import pytest
+from command import environment, output_of
+from kit import CLIENT_ID, CLIENT_SECRET
+
+from proxy.emulator import AuthorizationServer
+
+
+def okta() -> AuthorizationServer:
+    """Make the emulated Okta of these tests."""
+    return AuthorizationServer(client_id=CLIENT_ID, client_secret=(CLIENT_SECRET,), scopes=("api.read",))
+
+
+async def test_it_prints_the_token():
+    """The bare token is all that is printed, so that a script can take it."""
+    async with okta() as server:
+        code, output = await output_of("token", environ=environment("https://api.example", server.token_url))
+    assert code == 0
+    assert output.count(".") == 2
+    assert output.strip().isascii()
+    assert len(output.splitlines()) == 1
+
+
+async def test_it_prints_the_header_line():
+    """`--header` gives the line that `curl -H @file` reads."""
+    async with okta() as server:
+        environ = environment("https://api.example", server.token_url)
+        code, output = await output_of("token", "--header", environ=environ)
+    assert code == 0
+    assert output.startswith("Authorization: Bearer eyJ")
+
+
+async def test_it_prints_the_claims():
+    """`--claims` decodes the token, and shows no signature that could be used."""
+    async with okta() as server:
+        environ = environment("https://api.example", server.token_url)
+        code, output = await output_of("token", "--claims", environ=environ)
+    assert code == 0
+    assert json.loads(output)["scp"] == ["api.read"]
+    assert "eyJ" not in output
+
+
+@pytest.mark.parametrize("shape", [(), ("--header",), ("--claims",)])
+async def test_no_token_is_exit_3(shape: tuple[str, ...]):
+    """A refusal is told with its cause and remedy, and nothing that could be taken for a token."""
+    async with okta() as server:
+        environ = environment("https://api.example", server.token_url, OKTA_PROXY_OAUTH__CLIENT_SECRET="wrong-secret")
+        code, output = await output_of("token", *shape, environ=environ)
+    assert code == 3
+    assert "invalid_client" in output
+    assert "oauth.client_secret" in output
+    assert "wrong-secret" not in output
