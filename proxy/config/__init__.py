@@ -1,5 +1,10 @@
 """The configuration: `load` turns YAML, environment and flags into frozen `Settings`, or names every problem."""
 
+from proxy.config.environment import has_environment_keys
+from proxy.config.issuer import okta_token_url
+from proxy.config.json_schema import schema
+from proxy.config.loading import Loaded, find, load
+from proxy.config.outbound import outbound_proxy
 from proxy.config.settings import (
     Admin,
     Guard,
@@ -14,6 +19,7 @@ from proxy.config.settings import (
     Upstream,
     Url,
 )
+from proxy.config.urls import is_loopback, parse_host, parse_url
 
 __all__ = [
     "Admin",
@@ -22,10 +28,20 @@ __all__ = [
     "Lifecycle",
     "Limits",
     "Listen",
+    "Loaded",
     "Log",
     "OAuth",
     "Secret",
     "Settings",
     "Upstream",
     "Url",
+    "find",
+    "has_environment_keys",
+    "is_loopback",
+    "load",
+    "okta_token_url",
+    "outbound_proxy",
+    "parse_host",
+    "parse_url",
+    "schema",
 ]

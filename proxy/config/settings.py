@@ -1,12 +1,21 @@
 """
-The configuration as typed, frozen values: one class a section, one attribute a key of DESIGN's table.
+The configuration as typed, frozen values: one class a section, one attribute a key of the file.
 
 Durations are seconds (`float`, 0 for none), sizes are bytes (`int`). Nothing here reads a file or the environment.
+`proxy.config.keys` derives from these classes what each key accepts.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+Duration = Annotated[float, Meta(ge=0, le=365 * 86400)]
+"""A year at most: event loops overflow somewhere beyond."""
+HeadSize = Annotated[int, Meta(ge=1024, le=16 * 1024 * 1024, extra={"unit": "bytes"})]
+BodySize = Annotated[int, Meta(ge=0, le=1024**4, extra={"unit": "bytes"})]
 
 
 class Secret:
@@ -59,7 +68,7 @@ class Listen(msgspec.Struct, frozen=True, kw_only=True):
     """Where clients connect."""
 
     host: str = "localhost"
-    port: int = 8080
+    port: Port = 8080
     allow_remote: bool = False
 
 
@@ -70,15 +79,18 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     allow_http: bool = False
     ca_file: str | None = None
-    connect_timeout: float = 10.0
-    response_timeout: float = 300.0
-    idle_timeout: float = 300.0
+    connect_timeout: Duration = 10.0
+    response_timeout: Duration = 300.0
+    idle_timeout: Duration = 300.0
     rewrite: bool = True
     via: Literal["auto", "on", "off"] = "auto"
 
+    def __repr__(self) -> str:
+        return _masked(self, "headers")
+
 
 class OAuth(msgspec.Struct, frozen=True, kw_only=True):
-    """Where tokens come from. One of `issuer` and `token_url` is always set."""
+    """Where tokens come from. One of `issuer` and `token_url` is always set; `token_url` wins."""
 
     issuer: str | None = None
     """As the user wrote it, without a trailing slash."""
@@ -92,7 +104,11 @@ class OAuth(msgspec.Struct, frozen=True, kw_only=True):
     ca_file: str | None = None
     allow_http: bool = False
     proxy: str | None = None
-    patience: float = 10.0
+    """May hold a password (`http://user:password@host:port`): never to be printed."""
+    patience: Duration = 10.0
+
+    def __repr__(self) -> str:
+        return _masked(self, "extra_params", "proxy")
 
 
 class Inject(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +116,7 @@ class Inject(msgspec.Struct, frozen=True, kw_only=True):
 
     header: str = "Authorization"
     scheme: str | None = None
-    """Overrides the scheme that `token_type` gives."""
+    """Overrides the scheme that `token_type` gives; `""` is the bare token, without a scheme and without a blank."""
     client_authorization: Literal["replace", "reject", "keep"] = "replace"
 
 
@@ -108,6 +124,7 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
     """Who may call."""
 
     allowed_hosts: tuple[str, ...] = ()
+    """Lower-case names or IP literals, an IPv6 address without brackets."""
     browser: Literal["deny", "allow"] = "deny"
 
 
@@ -116,27 +133,27 @@ class Admin(msgspec.Struct, frozen=True, kw_only=True):
 
     enabled: bool = True
     host: str = "localhost"
-    port: int | None = None
-    """None: listen.port + 1, or a free one when listen.port is 0."""
+    port: Port | None = None
+    """None: listen.port + 1, or a free one (0) when listen.port is 0."""
     allow_remote: bool = False
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What bounds the clients."""
 
-    connections: int = 10000
-    requests: int = 1000
-    header_timeout: float = 10.0
-    keepalive_timeout: float = 75.0
-    body_timeout: float = 60.0
-    head_size: int = 64 * 1024
-    body_size: int | None = None
+    connections: Count = 10000
+    requests: Count = 1000
+    header_timeout: Duration = 10.0
+    keepalive_timeout: Duration = 75.0
+    body_timeout: Duration = 60.0
+    head_size: HeadSize = 64 * 1024
+    body_size: BodySize | None = None
 
 
 class Lifecycle(msgspec.Struct, frozen=True, kw_only=True):
     """How the process ends."""
 
-    drain: float = 20.0
+    drain: Duration = 20.0
 
 
 class Log(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,3 +175,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     lifecycle: Lifecycle = Lifecycle()
     log: Log = Log()
+
+
+def _masked(section: msgspec.Struct, *hidden: str) -> str:
+    """Return the `repr` of *section* with stars for the *hidden* attributes that are set: they may hold passwords."""
+    values = {name: getattr(section, name) for name in section.__struct_fields__}
+    parts = (f"{name}={'***' if name in hidden and value else repr(value)}" for name, value in values.items())
+    return f"{type(section).__name__}({', '.join(parts)})"
