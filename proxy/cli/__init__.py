@@ -10,7 +10,6 @@ import sys
 from typing import Any
 
 from proxy import __version__
-from proxy.errors import ConfigError, StartError
 
 FAILED = 1
 USAGE = 2
@@ -21,20 +20,32 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.call(options))
-    except ConfigError as error:
-        print("okta-proxy: the configuration cannot be used:", file=sys.stderr)
-        for problem in error.problems:
-            print(f"  {problem}", file=sys.stderr)
-        return USAGE
-    except StartError as error:
-        print(f"okta-proxy: {error}", file=sys.stderr)
-        return FAILED
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         # Whoever read our output left. Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except Exception as error:
+        code = _explain(error)
+        if code is None:
+            raise
+        return code
+
+
+def _explain(error: Exception) -> int | None:
+    """Print what a person can do about *error* and return the exit code, None if it is a bug."""
+    from proxy.errors import ConfigError, StartError  # noqa: PLC0415
+
+    if isinstance(error, ConfigError):
+        print("okta-proxy: the configuration cannot be used:", file=sys.stderr)
+        for problem in error.problems:
+            print(f"  {problem}", file=sys.stderr)
+        return USAGE
+    if isinstance(error, StartError):
+        print(f"okta-proxy: {error}", file=sys.stderr)
+        return FAILED
+    return None
 
 
 def _parser() -> argparse.ArgumentParser:

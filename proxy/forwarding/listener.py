@@ -215,7 +215,7 @@ class ProxyConnection(ClientConnection):
             return
         fields: dict[str, Any] = {
             "method": method,
-            "path": path.partition("?")[0] if path.isascii() else ascii(path.partition("?")[0]),
+            "path": shown_path(path),
             "status": status,
             "bytes": sent,
             "duration": round(seconds, 6),
@@ -225,6 +225,14 @@ class ProxyConnection(ClientConnection):
         if error is not None:
             fields["error"] = error
         (proxy.log.warning if is_ours or error == "upstream_broke_off" else proxy.log.info)("request", **fields)
+
+
+def shown_path(target: str) -> str:
+    """Return a request target as a log may have it: no query, and no authority, which may hold a password."""
+    path = target.partition("?")[0]
+    if not path.startswith("/"):
+        path = "/" + path.partition("://")[2].partition("/")[2]
+    return path if path.isascii() else ascii(path)
 
 
 class ProxyServer(web.Server):

@@ -8,9 +8,9 @@ a header cannot carry are all failures with a name (RFC 6749 5.1 and 5.2; Okta's
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from proxy.tokens.failure import Failure, Outcome, is_refusal, printable
+from proxy.tokens.failure import Failure, Outcome, is_about_clocks, is_refusal, printable
 from proxy.tokens.remedies import remedy_for
 from proxy.tokens.schedule import DEFAULT_LIFE, lifetime, named_delay
 from proxy.tokens.source import Token
@@ -19,16 +19,17 @@ LARGEST_ANSWER = 64 * 1024
 """Bytes that are read of an answer; a longer one is a failure."""
 
 _SCHEMES = {"bearer": "Bearer", "dpop": "DPoP", "": "Bearer"}
+_ERROR_NAMES = ("error", "errorCode")
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer of a token endpoint. Header names are lower case."""
+    """An HTTP answer of a token endpoint. Header names are lower case, values of several lines joined by commas."""
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
     sent_boot: float
     """The moment just before the request was sent, on the boot clock, seconds."""
     sent_wall: float
@@ -40,17 +41,16 @@ def read_answer(answer: Answer, secret: str) -> Token | Failure:
 
     `Failure.delay` is set when the answer names a time to wait.
     """
-    request_id = printable(answer.headers.get("x-okta-request-id", ""), limit=80) or None
+    request_id = printable(answer.headers.get("x-okta-request-id", ""), secret, 80) or None
     document = _json_object(answer.body)
-    if answer.status == 200:
-        found = _token(answer, document) if document is not None else "it is not a JSON object"
-        if isinstance(found, Token):
-            return found
-        if document is not None and "error" in document:
-            return _error(200, document, secret, answer, request_id)
-        return Failure("failed", f"The token endpoint's answer has no usable token: {found}.", _captive(document), None,
-                       200, None, request_id)  # fmt: skip
-    return _error(answer.status, document or {}, secret, answer, request_id)
+    # A 200 with an error is one, whatever else it holds: x/oauth2 takes it so too.
+    if answer.status != 200 or (document is not None and _text(document, _ERROR_NAMES, secret, 64)):
+        return _error(answer.status, document or {}, secret, answer, request_id)
+    found = _token(answer, document) if document is not None else "it is not a JSON object"
+    if isinstance(found, Token):
+        return found
+    message = f"The token endpoint's answer has no usable token: {found}."
+    return Failure("failed", message, _captive(document), status=200, request_id=request_id)
 
 
 def has_expiry(answer: Answer) -> bool:
@@ -78,7 +78,8 @@ def _token(answer: Answer, document: dict[str, object]) -> Token | str:
         return "access_token is missing"
     if not _HEADER_SAFE.fullmatch(value):
         return "access_token has characters that a header cannot hold"
-    kind = document.get("token_type") or ""
+    kind = document.get("token_type")
+    kind = "" if kind is None else kind
     scheme = _SCHEMES.get(kind.lower()) if isinstance(kind, str) else None
     if scheme is None:
         return "token_type is neither Bearer nor DPoP"
@@ -91,17 +92,19 @@ def _token(answer: Answer, document: dict[str, object]) -> Token | str:
 
 def _error(status: int, document: dict[str, object], secret: str, answer: Answer, request_id: str | None) -> Failure:
     """Return the failure that an error document, or an answer without one, means."""
-    error = _text(document, ("error", "errorCode"), secret, 64)
+    error = _text(document, _ERROR_NAMES, secret, 64)
     description = _text(document, ("error_description", "errorSummary"), secret, 240)
-    delay = named_delay(answer.headers, answer.sent_wall) if status in {408, 425, 429, 503} else None
     said = f"{error}: {description}" if error and description else error or description
     message = f"The token endpoint answered {status}" + (f", {said}" if said else "") + "."
     # A 200 with an error document is judged as the 400 that it should have been.
-    if is_refusal(400 if status == 200 else status, error, description):
+    refused = is_refusal(400 if status == 200 else status, error, description)
+    remedy = ""
+    if refused or is_about_clocks(description):
         cause, do = remedy_for(status, error, description)
-        return Failure("refused", message, f"Likely cause: {cause}. {do}", error or None, status, None, request_id)
-    outcome: Outcome = "limited" if status == 429 else "failed"
-    return Failure(outcome, message, "", error or None, status, delay, request_id)
+        remedy = f"Likely cause: {cause}. {do}"
+    outcome: Outcome = "refused" if refused else "limited" if status == 429 else "failed"
+    delay = None if refused else named_delay(answer.headers, answer.sent_wall, limited=status == 429)
+    return Failure(outcome, message, remedy, error or None, status, delay, request_id)
 
 
 def _text(document: dict[str, object], names: tuple[str, ...], secret: str, limit: int) -> str:

@@ -3,8 +3,7 @@
 import json
 from urllib.parse import urlsplit
 
-from proxy.config import Url
-from proxy.config.urls import is_loopback
+from proxy.config import is_loopback, parse_url
 
 
 def metadata_urls(issuer: str) -> tuple[str, ...]:
@@ -45,24 +44,7 @@ def read_metadata(body: bytes, issuer: str) -> str | None:
 def is_acceptable(url: str, *, allow_http: bool) -> bool:
     """Tell whether a secret may be sent to *url*: https, or http to loopback or with `oauth.allow_http`."""
     try:
-        parts = urlsplit(url)
-        port = parts.port
+        parts = parse_url(url, parts=("query",))
     except ValueError:
         return False
-    if not parts.hostname or parts.username is not None or parts.fragment or port == 0 or not url.isascii():
-        return False
-    if parts.scheme == "https":
-        return True
-    return parts.scheme == "http" and (allow_http or is_loopback(parts.hostname))
-
-
-def split(url: str) -> Url:
-    """Return *url*, which `is_acceptable`, in the parts that the outbound proxy's rules need."""
-    parts = urlsplit(url)
-    default = 443 if parts.scheme == "https" else 80
-    return Url(
-        scheme="https" if parts.scheme == "https" else "http",
-        host=parts.hostname or "",
-        port=parts.port or default,
-        path=parts.path,
-    )
+    return parts.scheme == "https" or allow_http or is_loopback(parts.host)

@@ -7,20 +7,19 @@ cannot become the next answer. No cookies, no redirects (a 302 would carry the s
 
 import asyncio
 import ssl
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 import aiohttp
 
 from proxy import __version__
-from proxy.config import OAuth, outbound_proxy
-from proxy.config.issuer import okta_token_url
+from proxy.config import OAuth, okta_token_url, outbound_proxy, parse_url
 from proxy.tokens.answer import LARGEST_ANSWER, Answer
 from proxy.tokens.authentication import authenticate
 from proxy.tokens.clock import Clock
 from proxy.tokens.credentials import SecretFileError, read_secret
-from proxy.tokens.discovery import is_acceptable, metadata_urls, read_metadata, split
+from proxy.tokens.discovery import is_acceptable, metadata_urls, read_metadata
 from proxy.tokens.failure import Failure
 
 CONNECT_TIMEOUT = 3.0
@@ -28,17 +27,27 @@ TOTAL_TIMEOUT = 8.0
 """Seconds for a whole call, discovery not counted: an endpoint that trickles is cut."""
 
 
-class Fetched(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Fetched:
     """An answer, with the secret that was sent for it, so that it can be kept out of what is said about it."""
 
     answer: Answer
-    secret: str
+    secret: str = field(repr=False)
 
 
 class TokenEndpoint:
-    """Asks for a token when told to. Keeps nothing but the address that discovery gave."""
+    """Asks for a token when told to. Keeps nothing but the address that discovery gave. Timeouts are in seconds."""
 
-    def __init__(self, settings: OAuth, clock: Clock, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        settings: OAuth,
+        clock: Clock,
+        environ: Mapping[str, str],
+        *,
+        connect_timeout: float = CONNECT_TIMEOUT,
+        total_timeout: float = TOTAL_TIMEOUT,
+    ) -> None:
+        self._timeout = aiohttp.ClientTimeout(total=total_timeout, connect=connect_timeout)
         self._settings = settings
         self._clock = clock
         self._environ = environ
@@ -56,13 +65,16 @@ class TokenEndpoint:
         Never raises but for cancellation: what goes wrong on the way is a `Failure`.
         """
         try:
-            secret, context = await asyncio.to_thread(self._prepare)
+            async with asyncio.timeout(self._timeout.total):
+                secret, context = await asyncio.to_thread(self._prepare)
+        except TimeoutError:
+            return Failure("failed", "The files of oauth could not be read in time.", "Check their file system.")
         except SecretFileError as error:
             return Failure("refused", f"{error}.", "Put the client secret there; it is read again when it changes.")
         except (OSError, ssl.SSLError):
             return Failure("refused", "oauth.ca_file cannot be used.", "It must hold PEM certificates.")
         try:
-            async with self._session(context) as session:
+            async with self._session(context=context) as session:
                 url = self._url or self._discovered or await self._discover(session)
                 if isinstance(url, Failure):
                     return url
@@ -83,11 +95,11 @@ class TokenEndpoint:
             context.load_verify_locations(cafile=self._settings.ca_file)
         return read_secret(self._settings), context
 
-    def _session(self, context: ssl.SSLContext | bool) -> aiohttp.ClientSession:
+    def _session(self, *, context: ssl.SSLContext | bool) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=context, force_close=True, ttl_dns_cache=0),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=TOTAL_TIMEOUT, connect=CONNECT_TIMEOUT),
+            timeout=self._timeout,
             auto_decompress=False,
             # The environment's proxy is asked for by us; aiohttp's own look would read .netrc too.
             trust_env=False,
@@ -97,6 +109,10 @@ class TokenEndpoint:
                 "User-Agent": f"okta-proxy/{__version__}",
             },
         )
+
+    def _proxy(self, url: str) -> str | None:
+        """Return the outbound proxy for *url*, None to go there directly."""
+        return outbound_proxy(parse_url(url, parts=("query",)), self._settings.proxy, self._environ)
 
     async def _post(self, session: aiohttp.ClientSession, url: str, secret: str) -> Answer:
         settings = self._settings
@@ -111,28 +127,44 @@ class TokenEndpoint:
             data=urlencode(form).encode(),
             headers={**headers, "Content-Type": "application/x-www-form-urlencoded"},
             allow_redirects=False,
-            proxy=outbound_proxy(split(url), settings.proxy, self._environ),
+            proxy=self._proxy(url),
         ) as response:
             body = await _read_capped(response)
-            lower = {name.lower(): value for name, value in response.headers.items()}
-            return Answer(response.status, lower, body, sent_boot, sent_wall)
+            return Answer(response.status, joined(response.headers.items()), body, sent_boot, sent_wall)
 
     async def _discover(self, session: aiohttp.ClientSession) -> str | Failure:
         issuer = self._settings.issuer or ""
-        for url in metadata_urls(issuer):
-            proxy = outbound_proxy(split(url), self._settings.proxy, self._environ)
-            async with session.get(url, allow_redirects=False, proxy=proxy) as response:
-                if response.status != 200:
-                    continue
-                endpoint = read_metadata(await _read_capped(response), issuer)
-            if endpoint is not None and is_acceptable(endpoint, allow_http=self._settings.allow_http):
-                self._discovered = endpoint
-                return endpoint
+        # One deadline for all forms: a server that is slow with each would hold a retry back three times as long.
+        async with asyncio.timeout(self._timeout.total):
+            for url in metadata_urls(issuer):
+                endpoint = await self._ask_metadata(session, url, issuer)
+                if endpoint is not None and is_acceptable(endpoint, allow_http=self._settings.allow_http):
+                    self._discovered = endpoint
+                    return endpoint
         return Failure(
             "failed",
             "No metadata document of oauth.issuer names a usable token endpoint.",
             "Compare oauth.issuer with the server's, or set oauth.token_url.",
         )
+
+    async def _ask_metadata(self, session: aiohttp.ClientSession, url: str, issuer: str) -> str | None:
+        """Return the token endpoint that the document at *url* names, None if there is no such document."""
+        async with session.get(url, allow_redirects=False, proxy=self._proxy(url)) as response:
+            if response.status != 200:
+                return None
+            try:
+                return read_metadata(await _read_capped(response), issuer)
+            except _TooLargeError:
+                return None
+
+
+def joined(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return header *fields* with lower-case names, the values of a repeated one joined by commas (RFC 9110 5.3)."""
+    headers: dict[str, str] = {}
+    for name, value in fields:
+        key = name.lower()
+        headers[key] = f"{headers[key]}, {value}" if key in headers else value
+    return headers
 
 
 class _TooLargeError(ValueError):

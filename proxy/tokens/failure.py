@@ -6,8 +6,10 @@ Okta answers `no_matching_policy` with 401, `temporarily_unavailable` with 400 a
 """
 
 import re
+from base64 import b64decode
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import quote, quote_plus
 
 Outcome = Literal["unreachable", "failed", "limited", "refused"]
 
@@ -44,33 +46,48 @@ class Failure:
 
 _TRANSIENT_STATUS = {408, 425, 429}
 _TRANSIENT_ERRORS = {"temporarily_unavailable"}
-_TRANSIENT_TEXTS = (
-    # Clock: rebuilt with the next attempt's time; a machine whose clock is being set heals by itself.
-    "is expired",
-    "expiration too far into the future",
-    "must be issued before the current time",
-    # A used jti: the next attempt makes a new one.
-    "has already been used",
-    # Okta could not fetch our keys.
-    "Error retrieving the client JWKSet",
+# Of the assertion or proof only: an expired *secret* is a person's to renew.
+_SIGNED = r"(?:client_assertion|DPoP proof)\b.*"
+# Rebuilt with the next attempt's time; a machine whose clock is being set heals by itself.
+_CLOCK_TEXT = re.compile(
+    _SIGNED + r"(?:is expired|too far into the future|before the current time|in the future|in the past)"
 )
+# A used jti: the next attempt makes a new one. Or Okta could not fetch our keys.
+_PASSING_TEXT = re.compile(_SIGNED + r"has already been used|Error retrieving the client JWKSet")
+
+
+def is_about_clocks(description: str) -> bool:
+    """Tell whether the server says that our clock and its own differ."""
+    return _CLOCK_TEXT.search(description) is not None
 
 
 def is_refusal(status: int, error: str, description: str) -> bool:
     """Tell whether only a person can mend it: every 4xx but those that pass by themselves (DESIGN section 3)."""
     if not 400 <= status < 500 or status in _TRANSIENT_STATUS or error in _TRANSIENT_ERRORS:
         return False
-    return not any(text in description for text in _TRANSIENT_TEXTS)
+    return not is_about_clocks(description) and _PASSING_TEXT.search(description) is None
+
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{8,}")
+
+
+def _decoded(text: str) -> str:
+    return b64decode(text + "=" * (-len(text) % 4)).decode(errors="ignore") if len(text) % 4 != 1 else ""
 
 
 def printable(text: str, secret: str = "", limit: int = 240) -> str:
     """
     Return *text* from a server as something that can be shown: printable ASCII, bounded, without *secret*.
 
-    A server may echo what it was sent: the secret goes by value, and a token by its shape.
+    A server may echo what it was sent: the secret goes by value, as it is, as a form and as Basic have it, and a token
+    by its shape.
     """
     if secret:
-        text = text.replace(secret, "***")
+        spellings = (secret, quote_plus(secret), quote(secret, safe=""))
+        for spelling in spellings:
+            text = text.replace(spelling, "***")
+        text = _BASE64.sub(lambda match: "***" if any(s in _decoded(match[0]) for s in spellings) else match[0], text)
     text = re.sub(r"eyJ[\w.-]{10,}", "***", text)
+    text = re.sub(r"\b(Bearer|DPoP|Basic)\s+[\w.~+/=-]{8,}", r"\1 ***", text, flags=re.IGNORECASE)
     text = re.sub(r"[^\x20-\x7e]+", " ", text)
     return text if len(text) <= limit else text[: limit - 3] + "..."

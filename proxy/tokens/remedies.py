@@ -7,6 +7,8 @@ server's refusal gets the general remedy of its OAuth error (RFC 6749 5.2).
 
 from typing import NamedTuple
 
+from proxy.tokens.failure import is_about_clocks
+
 
 class Remedy(NamedTuple):
     """The `cause` in a few words and what to `do` about it."""
@@ -24,15 +26,14 @@ class _Rule(NamedTuple):
 _APP = "Okta: Applications > Applications > your app > General"
 _SERVER = "Okta: Security > API > Authorization Servers > your server"
 
+_DPOP = Remedy(
+    "the app demands DPoP, which this API's token must not have",
+    f'Untick "Require Demonstrating Proof of Possession (DPoP) header in token requests" ({_APP}).',
+)
+
 _RULES = (
-    _Rule(
-        "invalid_dpop_proof",
-        "",
-        Remedy(
-            "the app demands DPoP, which this API's token must not have",
-            f'Untick "Require Demonstrating Proof of Possession (DPoP) header in token requests" ({_APP}).',
-        ),
-    ),
+    _Rule("invalid_dpop_proof", "", _DPOP),
+    _Rule("use_dpop_nonce", "", _DPOP),
     _Rule(
         "invalid_client",
         "Invalid value for 'client_id'",
@@ -158,7 +159,7 @@ _NOT_FOUND = Remedy("there is no token endpoint at this address", "Check oauth.i
 
 def remedy_for(status: int, error: str, description: str) -> Remedy:
     """Return the remedy for an answer with this HTTP *status*, OAuth *error* (or `errorCode`) and *description*."""
-    if any(word in description for word in ("too far into the future", "before the current time", "is expired")):
+    if is_about_clocks(description):
         return _CLOCK
     for rule in _RULES:
         if rule.error == error and rule.text in description:

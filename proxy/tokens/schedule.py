@@ -7,6 +7,7 @@ agent backs off from 1 s; Okta's limits are given per minute and reset by the ep
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 LONGEST_LIFE = 24 * 3600.0
@@ -66,17 +67,19 @@ def backoff(failures: int, *, reached: bool, chance: float) -> float:
     return max(0.1, ceiling * chance)
 
 
-def named_delay(headers: Mapping[str, str], wall: float) -> float | None:
+def named_delay(headers: Mapping[str, str], wall: float, *, limited: bool = True) -> float | None:
     """
     Return the seconds that an answer tells us to wait, within 1 s and 10 min, or None if it names no time.
 
     *headers* has lower-case names, *wall* is our own clock. `Retry-After` (RFC 9110 10.2.3) may be seconds or a date;
-    `X-Rate-Limit-Reset` is an epoch second. Dates are compared with the answer's own `Date`, so that a wrong local
-    clock does not matter.
+    `X-Rate-Limit-Reset` is an epoch second, and counts only when we were *limited*: Okta sends it with every answer.
+    Dates are compared with the answer's own `Date`, so that a wrong local clock does not matter.
     """
     now = _http_date(headers.get("date", ""))
     now = wall if now is None else now
-    delays = [_retry_after(headers.get("retry-after", ""), now), _reset(headers.get("x-rate-limit-reset", ""), now)]
+    delays = [_retry_after(headers.get("retry-after", ""), now)]
+    if limited:
+        delays.append(_reset(headers.get("x-rate-limit-reset", ""), now))
     named = [delay for delay in delays if delay is not None]
     return min(600.0, max(1.0, *named)) if named else None
 
@@ -97,8 +100,12 @@ def _reset(value: str, now: float) -> float | None:
 
 
 def _http_date(value: str) -> float | None:
+    if not value:
+        return None
     try:
-        return parsedate_to_datetime(value).timestamp() if value else None
+        moment = parsedate_to_datetime(value)
+        # RFC 9110 5.6.7: it is UTC in all three forms, also in asctime's, which has no zone.
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
 
