@@ -9,7 +9,7 @@ IDEMPOTENT_METHODS = SAFE_METHODS | {"PUT", "DELETE"}
 """RFC 9110 9.2.2."""
 
 _SCHEME = re.compile(rb"(?:^|,)[ \t]*([A-Za-z0-9!#$%&'*+.^_`|~-]+)(?=[ \t]+[^=, \t]|[ \t]*(?:,|$))")
-_ERROR = re.compile(rb"(?:^|[ \t,])error[ \t]*=[ \t]*(?:\"((?:[^\"\\]|\\.)*)\"|([^\", \t]+))", re.IGNORECASE)
+_ERROR = re.compile(rb"[ \t,]error[ \t]*=[ \t]*([^, \t]+)", re.IGNORECASE)
 _QUOTED = re.compile(rb"\"(?:[^\"\\]|\\.)*\"")
 
 
@@ -21,15 +21,15 @@ def token_errors(values: Iterable[bytes]) -> set[str] | None:
     """
     found: set[str] = set()
     for value in values:
-        # Quoted strings are blanked (to the same length) to find the schemes; the error is read from the real bytes.
+        # Quoted strings are blanked (to the same length) to find names in; the error is read from the real bytes.
         blank = _QUOTED.sub(lambda match: b"_" * len(match[0]), value)
         starts = list(_SCHEME.finditer(blank))
         for number, match in enumerate(starts):
             if match[1].lower() not in {b"bearer", b"dpop"}:
                 continue
             end = starts[number + 1].start() if number + 1 < len(starts) else len(value)
-            error = _ERROR.search(value[match.end() : end])
-            found.add((error[1] or error[2] or b"").decode("latin-1") if error else "")
+            error = _ERROR.search(blank, match.end(), end)
+            found.add(value[error.start(1) : error.end(1)].strip(b'"').decode("latin-1") if error else "")
     return found or None
 
 

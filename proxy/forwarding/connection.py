@@ -6,8 +6,9 @@ in `serve`. This is the one module that uses names of aiohttp that are not publi
 `_waiter`, `_parser`, `_upgraded`, `_message_tail`, `_keepalive`, `_keepalive_handle`, `_next_keepalive_close_time`,
 `_keepalive_timeout`, `_process_keepalive`, `_request_in_progress`, `_handler_waiter`, `_task_handler`,
 `_force_close`, `_close`, `_loop`, `_paused`, `_drain_helper`, `_buffer_paused`, `_max_msg_queue_size`,
-`_msg_queue_resume_size`, `_pause_reading_for_buffer`, `_resume_reading_if_drained`; `web_protocol._ErrInfo`; and
-`web.Server._kwargs`, `_loop` and `_connections`. pyproject.toml pins aiohttp's minor version, a test holds the names.
+`_msg_queue_resume_size`, `_read_bufsize`, `_request_count`, `_manager`, `_pause_reading_for_buffer`,
+`_resume_reading_if_drained`; `web_protocol._ErrInfo`; and `web.Server._kwargs` and `_loop`. pyproject.toml pins
+aiohttp's minor version, a test holds the names.
 """
 
 import asyncio

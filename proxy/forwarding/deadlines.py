@@ -52,12 +52,15 @@ class Deadlines:
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        for watched in [one for one in self._watched if one.deadline <= now]:
-            # One that fired may have ended another.
-            if watched.deadline <= now:
-                watched.deadline = NEVER
-                watched.on_deadline()
-        self._timer = loop.call_later(self._interval, self._sweep) if self._watched else None
+        try:
+            for watched in [one for one in self._watched if one.deadline <= now]:
+                # One that fired may have ended another.
+                if watched.deadline <= now:
+                    watched.deadline = NEVER
+                    watched.on_deadline()
+        finally:
+            # Whatever happened: without the next sweep nothing would ever time out again.
+            self._timer = loop.call_later(self._interval, self._sweep) if self._watched else None
 
 
 def sweep_interval(*timeouts: float) -> float:

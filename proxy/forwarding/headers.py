@@ -66,14 +66,14 @@ def classify(name: bytes, injected: bytes) -> Kind:
     """
     Return what the header *name* means; *injected* is the lower-case name of the header that carries our token.
 
-    Names that only differ from a dropped or injected one by `_` for `-` are that header too: servers that map
-    headers to variables (CGI, WSGI) cannot tell them apart (GHSA-vjrc-mh2v-45x6).
+    Names that only differ from a dropped or injected one by `_` for `-`, or by such a character at an end, are that
+    header too: servers that map headers to variables (CGI, WSGI) cannot tell them apart (GHSA-vjrc-mh2v-45x6).
     """
     lower = name.lower()
     kind = _LOOKED_AT.get(lower)
     if kind is not None:
         return kind
-    alias = lower.replace(b"_", b"-")
+    alias = lower.replace(b"_", b"-").strip(b"-")
     if alias == injected:
         return Kind.INJECTED
     if lower in HOP_BY_HOP or alias in _DROPPED or alias.startswith(_FORBIDDEN_PREFIX):
@@ -85,10 +85,11 @@ class Classifier:
     """`classify` with a memory: the same few spellings come with every request."""
 
     LARGEST = 1024
-    """How many spellings are kept, so that a client cannot grow it without bound."""
+    LONGEST = 64
+    """How many spellings are kept, and of how many bytes: a client cannot grow it without bound."""
 
     def __init__(self, injected: str) -> None:
-        self._injected = injected.lower().replace("_", "-").encode("ascii")
+        self._injected = injected.lower().replace("_", "-").strip("-").encode("ascii")
         self._known: dict[bytes, Kind] = {}
 
     def __call__(self, name: bytes) -> Kind:
@@ -96,7 +97,7 @@ class Classifier:
         kind = self._known.get(name)
         if kind is None:
             kind = classify(name, self._injected)
-            if len(self._known) < self.LARGEST:
+            if len(name) <= self.LONGEST and len(self._known) < self.LARGEST:
                 self._known[name] = kind
         return kind
 

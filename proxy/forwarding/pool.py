@@ -20,7 +20,8 @@ from proxy.forwarding.upstream import UpstreamConnection
 
 IDLE_TIMEOUT = 15.0
 """Seconds: below what servers keep (Node 5 to nginx 75), but long enough for a caller's next request."""
-MOST_IDLE = 128
+MOST_IDLE = 1000
+"""As many as `limits.requests` lets be in use by default: fewer would be closed and opened again under load."""
 HAPPY_EYEBALLS_DELAY = 0.25
 """Seconds before the next address is tried beside the first (RFC 8305 5)."""
 

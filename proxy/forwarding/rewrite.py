@@ -9,6 +9,7 @@ import re
 from proxy.config import Url
 
 _ABSOLUTE = re.compile(rb"(?:(https?):)?//([^/?#]*)([^#]*)(.*)", re.IGNORECASE | re.DOTALL)
+_PORT = re.compile(rb":[0-9]{0,5}$")
 _LINK_TARGET = re.compile(rb"<([^<>\"]*)>")
 _PREFIXED_COOKIE = re.compile(rb"__(?:Host|Secure)-", re.IGNORECASE)
 
@@ -54,7 +55,7 @@ class Rewriter:
         return value if local is None else b"http://" + client_authority + local + fragment
 
     def _is_upstream(self, scheme: bytes, authority: bytes) -> bool:
-        host, _, port = authority.rpartition(b":") if re.search(rb":\d*$", authority) else (authority, b"", b"")
+        host, _, port = authority.rpartition(b":") if _PORT.search(authority) else (authority, b"", b"")
         if host.lower().strip(b"[]") != self._host:
             return False
         if port:

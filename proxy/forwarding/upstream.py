@@ -20,7 +20,7 @@ from proxy.forwarding.deadlines import NEVER
 from proxy.forwarding.headers import connection_options, is_chunked_only
 
 LARGEST_HEAD = 256 * 1024
-"""Bytes of a response's head, interim ones included."""
+"""Bytes of a response's head, interim ones included; and of what stands between or behind the chunks of a body."""
 MOST_HEADERS = 500
 HIGH_WATER = 256 * 1024
 """Bytes of a body that are held for a client that does not take them, before reading stops."""
@@ -76,6 +76,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._dirty = False
         self._request_sent = False
         self._received = 0
+        self._overhead = 0
+        """Bytes that came since the last one of a body."""
         self._pieces: list[bytes] = []
         self._held = 0
         self._error: ProxyError | None = None
@@ -88,6 +90,11 @@ class UpstreamConnection(asyncio.Protocol):
         self.exchanges += 1
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
+            # Else an interim response with `Connection: close`, or in HTTP/1.0, would be the last one.
+            self._parser.set_dangerous_leniencies(lenient_keep_alive=True)
+        if self._transport is None or self._transport.is_closing():
+            # It ended since it was opened, or the upstream spoke first.
+            self._fail(ConnectionClosedError("The upstream closed the connection before it was asked anything."))
         self.write(data)
 
     def write(self, data: bytes) -> None:
@@ -241,18 +248,17 @@ class UpstreamConnection(asyncio.Protocol):
             self.abort()
             return
         self._received += len(data)
+        self._overhead += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._fail(UpstreamProtocolError("The upstream switched protocols, which nobody asked for."))
         except httptools.HttpParserError as error:
             if isinstance(error.__context__, UpstreamError):
                 self._fail(error.__context__)
             else:
                 self._fail(UpstreamProtocolError("The upstream's answer is not valid HTTP/1.1."))
         else:
-            if not self.has_head and self._received > LARGEST_HEAD:
-                self._fail(UpstreamProtocolError("The head of the upstream's answer is larger than 256 KiB."))
+            if self._overhead > LARGEST_HEAD:
+                self._fail(UpstreamProtocolError("The upstream's answer has a head or trailers of over 256 KiB."))
         if self._held > HIGH_WATER and not self._reading_paused and self._transport is not None:
             self._reading_paused = True
             self._transport.pause_reading()
@@ -306,7 +312,11 @@ class UpstreamConnection(asyncio.Protocol):
         if parser is None or self.complete:
             return
         status = parser.get_status_code()
-        if status < 200 and status != 101:
+        if status == 101:
+            raise UpstreamProtocolError("The upstream switched protocols, which nobody asked for.")
+        if status < 100:
+            raise UpstreamProtocolError("The upstream's answer has no valid status.")
+        if status < 200:
             return
         self._read_framing(status, parser.get_http_version())
         self.status = status
@@ -345,6 +355,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._dirty = True
             return
         self._pieces.append(data)
+        self._overhead = 0
         self._held += len(data)
 
     def on_message_complete(self) -> None:

@@ -41,16 +41,20 @@ def read_answer(answer: Answer, secret: str) -> Token | Failure:
 
     `Failure.delay` is set when the answer names a time to wait.
     """
-    request_id = printable(answer.headers.get("x-okta-request-id", ""), secret, 80) or None
     document = _json_object(answer.body)
     # A 200 with an error is one, whatever else it holds: x/oauth2 takes it so too.
     if answer.status != 200 or (document is not None and _text(document, _ERROR_NAMES, secret, 64)):
-        return _error(answer.status, document or {}, secret, answer, request_id)
+        return _error(document or {}, secret, answer)
     found = _token(answer, document) if document is not None else "it is not a JSON object"
     if isinstance(found, Token):
         return found
     message = f"The token endpoint's answer has no usable token: {found}."
-    return Failure("failed", message, _captive(document), status=200, request_id=request_id)
+    return Failure("failed", message, _captive(document), status=200, request_id=request_id(answer, secret))
+
+
+def request_id(answer: Answer, secret: str) -> str | None:
+    """Return what Okta's support asks for, None if the answer has none."""
+    return printable(answer.headers.get("x-okta-request-id", ""), secret, 80) or None
 
 
 def has_expiry(answer: Answer) -> bool:
@@ -90,12 +94,13 @@ def _token(answer: Answer, document: dict[str, object]) -> Token | str:
     return Token(value, scheme, sent_boot=answer.sent_boot, sent_wall=answer.sent_wall, lifetime=life)
 
 
-def _error(status: int, document: dict[str, object], secret: str, answer: Answer, request_id: str | None) -> Failure:
+def _error(document: dict[str, object], secret: str, answer: Answer) -> Failure:
     """Return the failure that an error document, or an answer without one, means."""
+    status = answer.status
     error = _text(document, _ERROR_NAMES, secret, 64)
     description = _text(document, ("error_description", "errorSummary"), secret, 240)
     said = f"{error}: {description}" if error and description else error or description
-    message = f"The token endpoint answered {status}" + (f", {said}" if said else "") + "."
+    message = f"The token endpoint answered {status}{', ' if said else ''}{said.removesuffix('.')}."
     # A 200 with an error document is judged as the 400 that it should have been.
     refused = is_refusal(400 if status == 200 else status, error, description)
     remedy = ""
@@ -104,7 +109,7 @@ def _error(status: int, document: dict[str, object], secret: str, answer: Answer
         remedy = f"Likely cause: {cause}. {do}"
     outcome: Outcome = "refused" if refused else "limited" if status == 429 else "failed"
     delay = None if refused else named_delay(answer.headers, answer.sent_wall, limited=status == 429)
-    return Failure(outcome, message, remedy, error or None, status, delay, request_id)
+    return Failure(outcome, message, remedy, error or None, status, delay, request_id(answer, secret))
 
 
 def _text(document: dict[str, object], names: tuple[str, ...], secret: str, limit: int) -> str:

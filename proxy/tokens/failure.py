@@ -68,7 +68,7 @@ def is_refusal(status: int, error: str, description: str) -> bool:
     return not is_about_clocks(description) and _PASSING_TEXT.search(description) is None
 
 
-_BASE64 = re.compile(r"[A-Za-z0-9+/]{8,}")
+_BASE64 = re.compile(r"([A-Za-z0-9+/]{8,})={0,2}")
 
 
 def _decoded(text: str) -> str:
@@ -86,7 +86,7 @@ def printable(text: str, secret: str = "", limit: int = 240) -> str:
         spellings = (secret, quote_plus(secret), quote(secret, safe=""))
         for spelling in spellings:
             text = text.replace(spelling, "***")
-        text = _BASE64.sub(lambda match: "***" if any(s in _decoded(match[0]) for s in spellings) else match[0], text)
+        text = _BASE64.sub(lambda match: "***" if any(s in _decoded(match[1]) for s in spellings) else match[0], text)
     text = re.sub(r"eyJ[\w.-]{10,}", "***", text)
     text = re.sub(r"\b(Bearer|DPoP|Basic)\s+[\w.~+/=-]{8,}", r"\1 ***", text, flags=re.IGNORECASE)
     text = re.sub(r"[^\x20-\x7e]+", " ", text)

@@ -17,7 +17,7 @@ import structlog
 from proxy.config import OAuth
 from proxy.errors import TokenRefusedError, TokenUnavailableError
 from proxy.tokens import schedule
-from proxy.tokens.answer import has_expiry, read_answer
+from proxy.tokens.answer import has_expiry, read_answer, request_id
 from proxy.tokens.clock import Clock
 from proxy.tokens.credentials import fingerprint
 from proxy.tokens.endpoint import Fetched
@@ -57,6 +57,8 @@ class Refresher:
         self._next_try = clock.boot()
         self._held_until = clock.boot()
         """Until then not even a forced refresh is sent: the server named a time."""
+        self._not_before = clock.boot()
+        """Until then a token that ran out at once does not make the next fetch due."""
         self._fetching = False
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
@@ -64,9 +66,10 @@ class Refresher:
         self._last_pull = -schedule.PULL_INTERVAL + clock.boot()
         self._forced: deque[float] = deque(maxlen=2)
         self._forced_pending = False
-        self._forced_token: Token | None = None
         self._suspected: Token | None = None
         self._streak = 0
+        """How many tokens in a row were suspected before this one."""
+        self._request_id: str | None = None
         self._fingerprint = fingerprint(settings)
         self._warned_expiry = False
         self._logged_failure: tuple[str, float] | None = None
@@ -83,9 +86,10 @@ class Refresher:
     def usable(self) -> Token | None:
         """Return the token if both clocks say that it can be sent now."""
         token = self._token
-        if token is not None and self._clock.boot() < token.unusable_boot and self._clock.wall() < token.unusable_wall:
-            return token
-        return None
+        return token if token is not None and self._can_be_sent(token) else None
+
+    def _can_be_sent(self, token: Token) -> bool:
+        return self._clock.boot() < token.unusable_boot and self._clock.wall() < token.unusable_wall
 
     async def token(self) -> Token:
         """See `TokenSource.token`."""
@@ -104,13 +108,13 @@ class Refresher:
         """See `TokenSource.suspect`."""
         if token is not self._token:
             return
+        self._suspected = token
         now = self._clock.boot()
-        if token is not self._suspected:
-            self._suspected = token
-            self._streak = self._streak + 1 if token is self._forced_token else 0
-        if self._is_due(now) or self._refused or now < self._held_until:
+        if self._is_due(now):
+            self._wake.set()  # after a suspend the loop may be in a nap that is late
+        elif self._refused or now < self._held_until:
             return
-        if schedule.may_force(now, self._forced, self._streak):
+        elif schedule.may_force(now, self._forced, self._streak):
             self._forced.append(now)
             self._forced_pending = True
             self._wake.set()
@@ -168,7 +172,8 @@ class Refresher:
     async def run(self) -> None:
         """Fetch, and fetch again when it is due, until cancelled."""
         while True:
-            self._notice_changes()
+            self._notice_secret()
+            self._notice_end()
             now = self._clock.boot()
             if self._is_due(now):
                 await self._attempt()
@@ -187,17 +192,20 @@ class Refresher:
     def _is_due(self, now: float) -> bool:
         return self._fetching or self._forced_pending or now >= self._next_try
 
-    def _notice_changes(self) -> None:
-        """Make a fetch due when the secret changed after a refusal, or when a clock jumped over the token's end."""
+    def _notice_secret(self) -> None:
+        """Make a fetch due when the secret changed after a refusal."""
         current = fingerprint(self._settings) if self._refused else self._fingerprint
         if current != self._fingerprint:
             self._fingerprint = current
             self._next_try = self._clock.boot()
-        elif self._failure is None and self._token is not None and self.usable() is None:
-            self._next_try = min(self._next_try, self._clock.boot())
+
+    def _notice_end(self) -> None:
+        """Make a fetch due when the token ran out before its time, because a clock jumped."""
+        if self._failure is None and self._token is not None and self.usable() is None:
+            self._next_try = min(self._next_try, max(self._clock.boot(), self._not_before))
 
     async def _attempt(self) -> None:
-        forced, self._forced_pending = self._forced_pending, False
+        self._forced_pending = False
         self._fetching = True
         self._fingerprint = fingerprint(self._settings)
         try:
@@ -205,7 +213,7 @@ class Refresher:
         finally:
             self._fetching = False
         if isinstance(result, Token):
-            self._publish(result, forced=forced)
+            self._publish(result)
         else:
             self._postpone(result)
         settled, self._settled = self._settled, asyncio.Event()
@@ -217,7 +225,12 @@ class Refresher:
             if isinstance(fetched, Failure):
                 return fetched
             result = read_answer(fetched.answer, fetched.secret)
-            if isinstance(result, Token) and not self._warned_expiry and not has_expiry(fetched.answer):
+            if isinstance(result, Failure):
+                return result
+            if not self._can_be_sent(result):
+                return Failure("failed", "The token had run out when it arrived.", "Is the token endpoint slow?")
+            self._request_id = request_id(fetched.answer, fetched.secret)
+            if not self._warned_expiry and not has_expiry(fetched.answer):
                 self._warned_expiry = True
                 self._log.warning("token_lifetime_unknown", assumed_seconds=schedule.DEFAULT_LIFE)
         except Exception:  # noqa: BLE001 - the loop must survive our own bugs: without it no request is answered any more
@@ -225,19 +238,23 @@ class Refresher:
             return Failure("failed", "An internal error kept the token from being fetched.", "See the log.")
         return result
 
-    def _publish(self, token: Token, *, forced: bool) -> None:
+    def _publish(self, token: Token) -> None:
+        # Counted from one generation to the next, whoever asked for it: an upstream that refuses them all is meant.
+        self._streak = self._streak + 1 if self._token is not None and self._token is self._suspected else 0
         self._token = token
         self._failure, self._failures, self._logged_failure = None, 0, None
-        if forced:
-            self._forced_token = token
         now = self._clock.boot()
         after = schedule.refresh_after(token.lifetime, self._chance())
-        self._next_try = token.expires_boot - token.lifetime + after
         self._held_until = now
+        self._not_before = now + schedule.LEAST_GAP
+        self._next_try = max(token.expires_boot - token.lifetime + after, self._not_before)
         self.outcomes["ok"] += 1
         self.refreshed_at = self._clock.wall()
         self._log.info(
-            "token_refreshed", lifetime=round(token.lifetime), next_refresh_in=round(max(0.0, self._next_try - now))
+            "token_refreshed",
+            lifetime=round(token.lifetime),
+            next_refresh_in=round(self._next_try - now),
+            okta_request_id=self._request_id,
         )
 
     def _postpone(self, failure: Failure) -> None:
@@ -279,6 +296,7 @@ class Refresher:
 
     def _pull_forward(self) -> None:
         """Let a waiting request make the next try due now: once in 5 s, and not against the server's word."""
+        self._notice_end()
         now = self._clock.boot()
         if self._is_due(now):
             self._wake.set()

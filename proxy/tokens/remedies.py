@@ -52,6 +52,14 @@ _RULES = (
     ),
     _Rule(
         "invalid_client",
+        "application_type",
+        Remedy(
+            "Okta's org authorization server takes only apps of the type API Services",
+            f"Use such an app, or set oauth.issuer to a custom authorization server ({_SERVER} > Issuer URI).",
+        ),
+    ),
+    _Rule(
+        "invalid_client",
         "client secret",
         Remedy(
             "the client secret is wrong",

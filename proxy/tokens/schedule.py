@@ -18,6 +18,8 @@ NAP = 15.0
 """The longest single wait: after a suspend, timers are late by as long as the machine slept."""
 REFUSED_DELAY = 60.0
 """Between tries when only a person can mend it."""
+LEAST_GAP = 1.0
+"""From one token to the request for the next, however short its life."""
 PULL_INTERVAL = 5.0
 """A waiting request may pull the next try forward once in so long."""
 FORCED_WINDOW = 30.0

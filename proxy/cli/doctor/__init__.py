@@ -1,0 +1,1 @@
+"""What `okta-proxy check` looks at: a module a step. Pure functions judge what the network calls bring."""

@@ -1,0 +1,165 @@
+"""The heads that the client gets: the tables of `proxy.forwarding.answering`."""
+
+import json
+from typing import Any
+
+import pytest
+from kit import url
+
+from proxy.errors import BadRequestError, TooBusyError, phrase
+from proxy.forwarding.answering import Framing, chunk, error_answer, framing, http_date, response_head
+from proxy.forwarding.rewrite import Rewriter
+
+
+def head(headers: list[tuple[bytes, bytes]], **changes: Any) -> list[bytes]:
+    """Return the lines of a response head without its Date."""
+    arguments: dict[str, Any] = {
+        "named": frozenset(),
+        "rewriter": None,
+        "client_authority": b"localhost",
+        "is_chunked": False,
+        "connection": None,
+        "status": 200,
+        "reason": b"OK",
+        **changes,
+    }
+    status, reason = arguments.pop("status"), arguments.pop("reason")
+    text = response_head(status, reason, headers, **arguments)
+    assert text.endswith(b"\r\n\r\n")
+    return [line for line in text.removesuffix(b"\r\n\r\n").split(b"\r\n") if not line.startswith(b"Date:")]
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "has_length", "http_1_0", "expected"),
+    [
+        ("GET", 200, True, False, Framing(has_body=True, is_chunked=False, closes=False)),
+        ("GET", 200, True, True, Framing(has_body=True, is_chunked=False, closes=False)),
+        ("GET", 200, False, False, Framing(has_body=True, is_chunked=True, closes=False)),
+        ("GET", 200, False, True, Framing(has_body=True, is_chunked=False, closes=True)),
+        ("GET", 205, False, False, Framing(has_body=True, is_chunked=True, closes=False)),
+        ("HEAD", 200, False, True, Framing(has_body=False, is_chunked=False, closes=False)),
+        ("HEAD", 404, True, False, Framing(has_body=False, is_chunked=False, closes=False)),
+        ("GET", 204, True, False, Framing(has_body=False, is_chunked=False, closes=False)),
+        ("POST", 304, False, True, Framing(has_body=False, is_chunked=False, closes=False)),
+    ],
+)
+def test_an_answer_is_delimited_as_the_client_knows(
+    method: str, status: int, has_length: bool, http_1_0: bool, expected: Framing
+):
+    """The upstream's length is kept, else chunks for HTTP/1.1 and the connection's end for HTTP/1.0."""
+    assert framing(method, status, has_length=has_length, http_1_0=http_1_0) == expected
+
+
+def test_lines_pass_with_their_bytes():
+    """Names, values, order and duplicates of the upstream's header lines are the client's."""
+    lines = [(b"X-a", b"1"), (b"sET-cookie", b"a"), (b"Set-Cookie", b"caf\xe9"), (b"X-Empty", b"")]
+    assert head(lines)[1:] == [b"X-a: 1", b"sET-cookie: a", b"Set-Cookie: caf\xe9", b"X-Empty: "]
+
+
+@pytest.mark.parametrize("name", [b"Keep-Alive", b"TRAILER", b"Te", b"Upgrade", b"Proxy-Authenticate", b"connection"])
+def test_hop_by_hop_lines_stay_behind(name: bytes):
+    """A line that is for this hop, or that the upstream's Connection names, is dropped."""
+    assert head([(name, b"x"), (b"X", b"y")])[1:] == [b"X: y"]
+    assert head([(b"X-Named", b"x"), (b"X", b"y")], named={b"x-named"})[1:] == [b"X: y"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        (b"OK", b"HTTP/1.1 200 OK"),
+        (b"", b"HTTP/1.1 200 "),
+        (b"All\tright ~", b"HTTP/1.1 200 All\tright ~"),
+        (b"caf\xe9", b"HTTP/1.1 200 OK"),
+        (b"a\x01b", b"HTTP/1.1 200 OK"),
+        (b"a\x7f", b"HTTP/1.1 200 OK"),
+    ],
+)
+def test_a_reason_that_is_not_text_is_replaced(reason: bytes, expected: bytes):
+    """A reason phrase passes if it is printable ASCII; else the registered one stands there."""
+    assert head([], reason=reason)[0] == expected
+    assert head([], status=299, reason=b"\xff")[0] == b"HTTP/1.1 299 "
+
+
+def test_a_date_is_added_only_where_there_is_none():
+    """RFC 9110 6.6.1: who forwards an answer without a Date adds one, and leaves one that is there."""
+    arguments: dict[str, Any] = {
+        "named": frozenset(),
+        "rewriter": None,
+        "client_authority": b"",
+        "is_chunked": False,
+        "connection": None,
+    }
+    added = response_head(200, b"OK", [], **arguments)
+    assert added == b"HTTP/1.1 200 OK\r\nDate: %b\r\n\r\n" % http_date()
+    kept = response_head(200, b"OK", [(b"daTE", b"long ago")], **arguments)
+    assert kept == b"HTTP/1.1 200 OK\r\ndaTE: long ago\r\n\r\n"
+
+
+def test_a_204_has_no_length():
+    """RFC 9110 8.6: a Content-Length has no place in a 204; a 304 keeps it."""
+    assert head([(b"Content-Length", b"5")], status=204, reason=b"")[1:] == []
+    assert head([(b"Content-Length", b"5")], status=304, reason=b"")[1:] == [b"Content-Length: 5"]
+
+
+def test_our_own_lines_come_last():
+    """Framing and the Connection option are this hop's, behind what the upstream said."""
+    lines = head([(b"X", b"y")], is_chunked=True, connection=b"close")
+    assert lines[1:] == [b"X: y", b"Transfer-Encoding: chunked", b"Connection: close"]
+
+
+def test_addresses_are_rewritten_on_their_way():
+    """With a rewriter the four headers that hold addresses go through it, and keep their spelling."""
+    rewriter = Rewriter(url("https://api.example"), plain_loopback=True)
+    lines = head(
+        [(b"LOCATION", b"https://api.example/x"), (b"X-Location", b"https://api.example/x")], rewriter=rewriter
+    )
+    assert lines[1:] == [b"LOCATION: http://localhost/x", b"X-Location: https://api.example/x"]
+
+
+def test_a_chunk_tells_its_length_in_hexadecimal():
+    """RFC 9112 7.1."""
+    assert chunk(b"x" * 26) == b"1a\r\n" + b"x" * 26 + b"\r\n"
+
+
+def test_our_own_answer_is_a_problem_that_tells_whose_error_it_is():
+    """An RFC 9457 body, no-store, Proxy-Status, and a Connection option only where it ends."""
+    data, length = error_answer(TooBusyError("Too many."), "id-1", method="GET", closes=False)
+    first, *lines = data.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+    body = data.partition(b"\r\n\r\n")[2]
+    fields = dict(line.split(": ", 1) for line in lines)
+    assert first == "HTTP/1.1 503 Service Unavailable"
+    assert fields.pop("Date") == http_date().decode()
+    assert fields == {
+        "Content-Type": "application/problem+json",
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+        "Proxy-Status": "okta-proxy; error=connection_limit_reached",
+        "Retry-After": "1",
+        "Content-Length": str(length),
+    }
+    assert json.loads(body) == {
+        "type": "about:blank",
+        "title": "Service Unavailable",
+        "status": 503,
+        "detail": "Too many.",
+        "code": "too_busy",
+        "request_id": "id-1",
+    }
+
+
+def test_our_own_answer_to_head_has_no_body():
+    """HEAD gets the same head, length included, and nothing behind it."""
+    whole, length = error_answer(BadRequestError("No."), "id", method="GET", closes=True)
+    bare, sent = error_answer(BadRequestError("No."), "id", method="HEAD", closes=True)
+    assert whole.startswith(bare)
+    assert len(whole) - len(bare) == length
+    assert sent == 0
+    assert b"\r\nConnection: close\r\n" in bare
+
+
+@pytest.mark.parametrize(
+    ("status", "text"), [(200, "OK"), (413, "Content Too Large"), (508, "Loop Detected"), (299, "")]
+)
+def test_a_status_has_its_registered_phrase(status: int, text: str):
+    """RFC 9110's phrase where there is one."""
+    assert phrase(status) == text
