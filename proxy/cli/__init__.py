@@ -111,10 +111,9 @@ def _configuration(command: argparse.ArgumentParser) -> None:
 
 
 def _port(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= 65535:
-        raise ValueError
-    return number
+    if not (text.isascii() and text.isdecimal() and int(text[:6]) <= 65535):
+        raise argparse.ArgumentTypeError("must be a number from 0 to 65535")
+    return int(text)
 
 
 def _seconds(text: str) -> float:
@@ -122,7 +121,7 @@ def _seconds(text: str) -> float:
     for unit, factor in (("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("", 1.0)):
         if text.endswith(unit) and (number := text.removesuffix(unit)).replace(".", "", 1).isdecimal():
             return float(number) * factor
-    raise ValueError
+    raise argparse.ArgumentTypeError("must be a duration such as 30s, 2m or 500ms")
 
 
 def _run(options: argparse.Namespace) -> int:

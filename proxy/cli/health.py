@@ -98,8 +98,18 @@ def ask(host: str, port: int, path: str, timeout: float) -> None:
     if len(status) < 2 or not status[0].startswith(b"HTTP/1.") or not status[1].isdigit():
         raise ProbeError(f"http://{authority}{path}: closed without an answer of HTTP")
     if status[1] != b"200":
-        text = _shown(body.decode(errors="replace").strip())
+        text = _shown(_detail(body.decode(errors="replace").strip()))
         raise ProbeError(f"http://{authority}{path} answered {status[1].decode()}" + (f": {text}" if text else ""))
+
+
+def _detail(text: str) -> str:
+    """Return the detail of an RFC 9457 problem, *text* itself if it is none."""
+    import json  # noqa: PLC0415 - only a no pays for it
+
+    try:
+        return str(json.loads(text)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return text
 
 
 def _connect(host: str, port: int, timeout: float) -> socket.socket:

@@ -17,7 +17,8 @@ from proxy.errors import ConfigError
 NOTHING_CONFIGURED = (
     "there is no configuration: no -c, no $OKTA_PROXY_CONFIG, no ./config.yaml, no /etc/okta-proxy/config.yaml and no "
     "OKTA_PROXY_<SECTION>__<KEY> in the environment. To see it work first: okta-proxy demo. To start: copy "
-    "config.example.yaml to config.yaml and fill in the required keys."
+    "config.example.yaml to config.yaml, or set OKTA_PROXY_UPSTREAM__URL, OKTA_PROXY_OAUTH__ISSUER, "
+    "OKTA_PROXY_OAUTH__CLIENT_ID and OKTA_PROXY_OAUTH__CLIENT_SECRET_FILE."
 )
 
 

@@ -26,7 +26,7 @@ STARS = "***"
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 _SECRET_KEY = re.compile(
-    r"authorization|token|secret|passw|cookie|assertion|credential|private|api_?key|proof|bearer",
+    r"authorization|token|secret|passw|cookie|assertion|credential|private|api[_-]?key|proof|bearer",
     re.IGNORECASE,
 )
 # `token_url`, `client_secret_file`, `token_type`: they tell about a secret and are none.

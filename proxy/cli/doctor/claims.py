@@ -90,9 +90,9 @@ def judge(content: Content, *, issuer: str | None, lifetime: float, now: float, 
     *issuer* is the configured one, *lifetime* what `expires_in` says, *now* is on the token endpoint's clock.
     """
     problems = [*_issuer(content, issuer), *_expiry(content, lifetime, now), *_org_token(content, upstream_host)]
-    failed = any(verdict.outcome == "FAIL" for verdict in problems)
-    shown = passed(STEP, _shown(content, now))
-    return problems if failed else [shown, *problems]
+    if any(verdict.outcome == "FAIL" for verdict in problems):
+        return problems
+    return [passed(STEP, _shown(content, now)), *problems]
 
 
 def _shown(content: Content, now: float) -> str:

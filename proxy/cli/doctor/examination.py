@@ -68,9 +68,8 @@ class Examination:
         if token_url is None:
             return None
         place = places.discovered(token_url, oauth, self._environ)
-        if not places.is_same_server(first, place) and not all(await self._connect(place)):
-            return None
-        return msgspec.structs.replace(oauth, token_url=token_url)
+        is_usable = places.is_same_server(first, place) or all(await self._connect(place))
+        return msgspec.structs.replace(oauth, token_url=token_url) if is_usable else None
 
     async def _request(self, oauth: OAuth | None) -> Grant:
         if oauth is None:

@@ -111,4 +111,4 @@ def spellings(secret: str) -> set[str]:
 
 def secret_values(pairs: Iterable[tuple[str, str]]) -> list[str]:
     """Return the values whose names say that they are secrets."""
-    return [value for name, value in pairs if is_secret(name)]
+    return [value for name, value in pairs if is_secret(name.replace("-", "_"))]

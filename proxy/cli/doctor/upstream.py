@@ -91,13 +91,13 @@ async def check(settings: Settings, token: Token | None, subject: rejection.Subj
         return failed(STEP, f"{where}: {error.detail}")
     if token is None:
         return skipped(STEP, f"{settings.upstream.url} can be reached; without a token nothing is asked of it")
-    if answer is None:
-        return warned(STEP, f"{where}: connected, but no answer within {TIMEOUT:.0f} s", UNKNOWN)
     return judge(answer, where, subject)
 
 
-def judge(answer: Answer, where: str, subject: rejection.Subject) -> Verdict:
-    """Return what the *answer* says of the token. *where* is the request, for the text."""
+def judge(answer: Answer | None, where: str, subject: rejection.Subject) -> Verdict:
+    """Return what the *answer* says of the token, None for one that did not come. *where* is the request."""
+    if answer is None:
+        return warned(STEP, f"{where}: connected, but no answer within {TIMEOUT:.0f} s", UNKNOWN)
     status = answer.status
     challenges = answer.values(b"www-authenticate")
     errors = token_errors(challenges)
@@ -108,10 +108,9 @@ def judge(answer: Answer, where: str, subject: rejection.Subject) -> Verdict:
         return rejection.rejected(text, challenges, errors, subject)
     if status == 403:
         return rejection.forbidden(text, challenges, errors, subject)
-    if status == 429:
-        return warned(STEP, f"{text}: it is limiting requests", UNKNOWN)
-    if status >= 500:
-        return warned(STEP, f"{text}: it can be reached, and has trouble of its own", UNKNOWN)
+    if status == 429 or status >= 500:
+        doing = "is limiting requests" if status == 429 else "has trouble of its own"
+        return warned(STEP, f"{text}: it can be reached, and {doing}", UNKNOWN)
     moved = _target(answer.values(b"location")) if 300 <= status < 400 else ""
     return passed(STEP, f"{text}{moved}: it can be reached, and does not refuse the token")
 
