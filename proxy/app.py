@@ -136,7 +136,8 @@ class App:
         finally:
             stopped.cancel()
         if not self._stop.is_set():
-            self._log.error("refresher_died", exc_info=refreshing.exception() if refreshing is not None else None)
+            died = refreshing is not None and not refreshing.cancelled()
+            self._log.error("refresher_died", exc_info=refreshing.exception() if refreshing and died else None)
             raise StartError("the token refresher ended by itself; see the log")
         await self.drain()
 
@@ -194,6 +195,8 @@ class App:
             await self._admin.stop()
 
     async def _refresh(self) -> str:
+        if self._refreshing is None:
+            return "failed"
         result = await self.tokens.refresh()
         return "ok" if isinstance(result, Token) else result.outcome
 

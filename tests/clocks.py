@@ -8,7 +8,7 @@ they do on a laptop: nothing in a test waits for time to pass.
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +35,7 @@ async def settle() -> None:
     """Run the loop until nothing more can happen without time or a socket."""
     loop = asyncio.get_running_loop()
     await asyncio.sleep(0)
-    while loop._ready:  # type: ignore[attr-defined]
+    while loop._ready:  # type: ignore[attr-defined]  # noqa: ASYNC110  # a loop has no event for being idle
         await asyncio.sleep(0)
 
 
@@ -64,6 +64,12 @@ class HandClock:
                     await event.wait()
                 finally:
                     self._sleepers.pop(scope, None)
+                    self._changed.set()
+
+    @property
+    def running(self) -> float:
+        """Seconds for which the machine has not slept: what timers count."""
+        return self._timer
 
     @property
     def sleepers(self) -> int:
@@ -78,8 +84,16 @@ class HandClock:
     async def asleep(self, count: int) -> None:
         """Wait, in real time, until so many are waiting: with sockets in the play, that is when all else is done."""
         while len(self._sleepers) < count:
-            self._changed.clear()
-            await self._changed.wait()
+            await self._change()
+
+    async def awake(self, count: int) -> None:
+        """Wait, in real time, until no more than so many are waiting."""
+        while len(self._sleepers) > count:
+            await self._change()
+
+    async def _change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
 
     async def advance(self, seconds: float, *, asleep: int = 0) -> None:
         """
@@ -251,6 +265,7 @@ async def engine(
 
 
 def oauth_settings(**oauth: Any) -> OAuth:
+    """Return the section with what it needs; *oauth* are its keys."""
     keys = {"token_url": "http://127.0.0.1:1/token", "client_id": CLIENT_ID, "client_secret": Secret(CLIENT_SECRET)}
     return OAuth(**(keys | oauth))
 
@@ -280,26 +295,30 @@ class Scene:
     app: App
 
     async def pass_time(self, seconds: float, *, waiting: int = 0) -> None:
-        """Let *seconds* pass; the refresher, and *waiting* callers, are back at rest before each step and at the end."""
+        """Let *seconds* pass; the refresher and *waiting* callers are at rest before each step and at the end."""
         await self.clock.advance(seconds, asleep=1 + waiting)
         await self.clock.asleep(1 + waiting)
 
 
 @contextlib.asynccontextmanager
 async def scene(
-    *, before: Callable[[AuthorizationServer], Awaitable[None] | None] | None = None, **options: Any
+    *,
+    before: Callable[[AuthorizationServer], object] = lambda _: None,
+    skew: float = 0.0,
+    upstream: str | None = None,
+    **options: Any,
 ) -> AsyncIterator[Scene]:
     """
-    Run it all. *options* for the emulator (`lifetime=`), or with a section's name for the proxy (`oauth={}`).
+    Run it all. *options* are the emulator's (`lifetime=`), or with a section's name the proxy's (`oauth={}`).
 
-    *before* may prepare the emulator before the proxy sends its first token request.
+    *before* may prepare the emulator before the proxy sends its first token request; its clock is *skew* seconds
+    ahead of ours; *upstream* stands in for the echo API.
     """
     sections = {name: options.pop(name) for name in list(options) if name in {"oauth", "inject", "limits"}}
     clock = HandClock()
-    keys = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "clock": clock.wall} | options
+    keys = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "clock": lambda: clock.wall() + skew} | options
     async with AuthorizationServer(**keys) as okta, EchoApi(okta) as api:
-        if before is not None:
-            before(okta)
-        configuration = settings(api.base_url, okta.token_url, **sections)
+        before(okta)
+        configuration = settings(upstream or api.base_url, okta.token_url, **sections)
         async with App(configuration, environ={}, clock=clock) as app:
             yield Scene(clock, okta, api, app)

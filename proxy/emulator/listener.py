@@ -60,7 +60,7 @@ class Listener:
         runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._host, self._port).start()
+            await web.TCPSite(runner, self._host, self._port, backlog=1024).start()
         except OSError:
             await runner.cleanup()
             raise

@@ -170,6 +170,8 @@ class Exchange:
             return b""
         if not payload.is_eof():
             return None
+        if payload.total_bytes > KEPT_BODY:
+            return None
         if not self._kept_size:
             self._keep(payload.read_nowait(-1))
         if self._kept is None:
@@ -276,7 +278,7 @@ class Exchange:
             connection.headers,
             named=connection.options,
             rewriter=self._proxy.rewriter,
-            client_authority=request.client_authority,
+            client=request.client,
             is_chunked=how.is_chunked,
             connection=self._connection_option(),
         )

@@ -203,6 +203,7 @@ class Refresher:
         """Make a fetch due when the token ran out before its time, because a clock jumped."""
         if self._failure is None and self._token is not None and self.usable() is None:
             self._next_try = min(self._next_try, max(self._clock.boot(), self._not_before))
+            self._wake.set()  # the loop may be in a nap that was measured by the old time
 
     async def _attempt(self) -> None:
         self._forced_pending = False

@@ -141,6 +141,21 @@ _RULES = (
         ),
     ),
     _Rule(
+        "server_error",
+        "feature",
+        Remedy("the org lacks API Access Management", "Okta: ask for that product, or use an Integrator org."),
+    ),
+    _Rule(
+        "server_error",
+        "claim",
+        Remedy("a claim's expression fails for a client without a user", f"Correct it ({_SERVER} > Claims)."),
+    ),
+    _Rule(
+        "invalid_request",
+        "multiple client credentials",
+        Remedy("credentials were sent twice", "Remove those in oauth.extra_params."),
+    ),
+    _Rule(
         "unsupported_grant_type",
         "",
         Remedy("the server does not do client credentials", "Check oauth.issuer or oauth.token_url."),

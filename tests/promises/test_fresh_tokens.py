@@ -35,6 +35,7 @@ async def play(script, *, minutes=MINUTES, every=0.1, seed=1):
 
 
 def assert_all_fresh(got):
+    """Assert that each token was usable by both clocks when it was given out."""
     for boot, wall, given in got:
         assert boot < given.unusable_boot
         assert wall < given.unusable_wall

@@ -70,8 +70,7 @@ async def test_a_client_that_leaves_does_not_cancel_the_fetch():
                 await client.send(GET)
                 await it.clock.asleep(6)
                 client.reset()  # an end alone may be half of a connection whose other half still listens
-            while it.clock.sleepers > 5:  # until the proxy has noticed that the client left
-                await asyncio.sleep(0)
+            await it.clock.awake(5)  # the proxy has noticed that the client left
         gate.set()
         assert [status for status, _, _ in await asyncio.gather(*staying)] == [200] * 5
         assert it.okta.token_requests.total == 1

@@ -24,7 +24,14 @@ def from_basic(header):
 
 @pytest.mark.parametrize(
     ("client_id", "secret"),
-    [("0oa1client", "abcDEF-_123"), ("0oa1client", ODD), (ODD, ODD), ("a:b", ":"), ("id", "sch\u00f6n \u6f22"), ("id", " ")],
+    [
+        ("0oa1client", "abcDEF-_123"),
+        ("0oa1client", ODD),
+        (ODD, ODD),
+        ("a:b", ":"),
+        ("id", "sch\u00f6n \u6f22"),
+        ("id", " "),
+    ],
 )
 def test_basic_carries_both_parts_form_encoded(client_id, secret):
     """The header decodes to the very id and secret, and the form has neither."""

@@ -10,6 +10,7 @@ from proxy.tokens.credentials import LARGEST_SECRET_FILE, SecretFileError, finge
 
 
 def from_file(path):
+    """Return settings with a secret file."""
     return oauth_settings(client_secret=None, client_secret_file=str(path))
 
 
@@ -77,7 +78,11 @@ def test_a_file_without_a_secret_is_named(tmp_path, content, named):
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     """Missing, a directory, a link that leads nowhere: the system's reason and no path."""
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    for path, reason in ((tmp_path / "missing", "No such file"), (tmp_path, "directory"), (tmp_path / "link", "No such")):
+    for path, reason in (
+        (tmp_path / "missing", "No such file"),
+        (tmp_path, "directory"),
+        (tmp_path / "link", "No such"),
+    ):
         with pytest.raises(SecretFileError, match=reason) as raised:
             read_secret(from_file(path))
         assert str(tmp_path) not in str(raised.value)

@@ -64,6 +64,7 @@ def test_oktas_issuers_need_no_discovery(issuer, token_url):
 
 
 def metadata(**changed):
+    """Return our issuer's document, *changed*."""
     return json.dumps({"issuer": ISSUER, "token_endpoint": f"{ISSUER}/token"} | changed).encode()
 
 

@@ -11,13 +11,15 @@ from proxy.tokens.remedies import remedy_for
 
 
 def failure_of(status, body):
+    """Return what an answer means."""
     failure = read_answer(Answer(status, {}, json.dumps(body).encode(), 0.0, 0.0), "s3cr3t-4711")
     assert isinstance(failure, Failure)
     return failure
 
 
-def okta(name, *values):
-    error = oauth_error(name, *values)
+def okta(name):
+    """Return what Okta's refusal with this name means."""
+    error = oauth_error(name)
     return failure_of(error.status, {"error": error.error, "error_description": error.description})
 
 
@@ -47,9 +49,9 @@ def okta(name, *values):
         ("invalid_dpop_proof", "demands DPoP", "Untick"),
         ("use_dpop_nonce", "demands DPoP", "Untick"),
         ("invalid_target", "audience or resource", "oauth.extra_params"),
-        ("multiple_client_credentials", "refused the request", "oauth."),
-        ("system_claim_evaluation_failure", "refused the request", "oauth."),
-        ("feature_not_enabled", "refused the request", "oauth."),
+        ("multiple_client_credentials", "sent twice", "oauth.extra_params"),
+        ("system_claim_evaluation_failure", "claim's expression", "Claims"),
+        ("feature_not_enabled", "API Access Management", "Okta:"),
     ],
 )
 def test_a_refusal_says_its_cause_and_its_place(name, cause, place):

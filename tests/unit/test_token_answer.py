@@ -15,12 +15,14 @@ GOOD = {"token_type": "Bearer", "expires_in": 3600, "access_token": "eyJhbGciOi.
 
 
 def answer(status=200, document=None, *, body=None, **headers):
+    """Return an answer that was asked for at 100 s on the boot clock and 1000 s on the wall."""
     raw = json.dumps(document).encode() if body is None else body
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     return Answer(status, names, raw, sent_boot=100.0, sent_wall=1000.0)
 
 
 def read(*args, **kwargs):
+    """Return what such an answer means."""
     return read_answer(answer(*args, **kwargs), SECRET)
 
 
@@ -155,7 +157,9 @@ def test_a_success_that_is_no_json_object_is_a_failure(body):
     assert "captive portal" in failure.remedy
 
 
-@pytest.mark.parametrize("body", [b'{"access_token":"x","expires_in":NaN}', b'{"access_token":"x","expires_in":-Infinity}'])
+@pytest.mark.parametrize(
+    "body", [b'{"access_token":"x","expires_in":NaN}', b'{"access_token":"x","expires_in":-Infinity}']
+)
 def test_json_numbers_that_are_none_are_no_lifetime(body):
     """NaN and minus infinity, which Python's parser takes, are a failed fetch."""
     failure = read(body=body)
@@ -165,7 +169,7 @@ def test_json_numbers_that_are_none_are_no_lifetime(body):
 
 @pytest.mark.parametrize("more", [{}, GOOD])
 def test_a_success_that_holds_an_error_is_that_error(more):
-    """A 200 with `error` is judged as the 400 that it should have been, also beside a token (x/oauth2 does the same)."""
+    """A 200 with `error` is judged as the 400 that it should have been, also beside a token (as x/oauth2 has it)."""
     failure = read(200, {"error": "invalid_client", "error_description": "No client credentials found."} | more)
     assert isinstance(failure, Failure)
     assert failure.outcome == "refused"

@@ -1,6 +1,7 @@
 """The refresher on a scripted endpoint and a hand-moved clock: when it fetches, what it publishes, what it says."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 from clocks import DOWN, HandClock, Says, engine, gathered, refusal, settle, token
@@ -88,7 +89,17 @@ async def test_the_shortest_lives_make_no_hot_loop(life):
     async with engine(lambda number: token(str(number), life)) as it:
         await it.clock.advance(60)
         assert 20 <= it.endpoint.count <= 61
-        assert min(b - a for a, b in zip(it.times, it.times[1:], strict=False)) >= 0.999
+        assert min(b - a for a, b in pairwise(it.times)) >= 0.999
+
+
+async def test_callers_of_the_shortest_lives_make_no_hot_loop():
+    """Twenty calls a second for tokens that are useless at once: one fetch a second, and a pull now and then."""
+    async with engine(lambda number: token(str(number), 1.01)) as it:
+        for _ in range(400):
+            await it.ask()
+            await it.clock.advance(0.05)
+        assert it.endpoint.count <= 20 + 20 / 5 + 1
+        await it.clock.advance(1)
 
 
 async def test_a_token_that_had_run_out_when_it_arrived_is_a_failure():
@@ -109,7 +120,7 @@ async def test_retries_go_on_for_ever_with_growing_gaps(failure, ceiling):
     """Full jitter: half of 1, 2, 4 and so on with a chance of one half, until the ceiling; hours later too."""
     async with engine(failure) as it:
         await it.clock.advance(4 * 3600)
-        gaps = [b - a for a, b in zip(it.times, it.times[1:], strict=False)]
+        gaps = [b - a for a, b in pairwise(it.times)]
         assert gaps[:4] == pytest.approx([0.5, 1.0, 2.0, 4.0], abs=0.01)
         assert gaps[-1] == pytest.approx(ceiling / 2, abs=0.01)
         assert max(gaps) <= ceiling
@@ -121,7 +132,7 @@ async def test_a_success_ends_the_backoff():
     async with engine(*[DOWN] * 8, token("one", 100), DOWN) as it:
         await it.clock.advance(120)
         succeeded = 8
-        gaps = [b - a for a, b in zip(it.times[succeeded + 1 :], it.times[succeeded + 2 :], strict=False)]
+        gaps = [b - a for a, b in pairwise(it.times[succeeded + 1 :])]
         assert gaps[:3] == pytest.approx([0.5, 1.0, 2.0], abs=0.01)
 
 
@@ -165,6 +176,22 @@ async def test_one_fetch_at_a_time():
             await gathered(callers)
         assert it.endpoint.most_at_once == 1
         assert it.endpoint.cancelled == 0
+
+
+async def test_the_first_result_can_be_waited_for():
+    """For a start-up that wants to say how it went: a token, a failure, or the time that was given."""
+    gate = asyncio.Event()
+    async with engine(token("one", gate=gate)) as it:
+        hasty = asyncio.create_task(it.refresher.first_result(2))
+        patient = asyncio.create_task(it.refresher.first_result(20))
+        await it.clock.advance(3)
+        assert (hasty.done(), patient.done()) == (True, False)
+        gate.set()
+        await settle()
+        assert patient.done()
+        await it.refresher.first_result(20)
+    async with engine(DOWN) as it:
+        await it.refresher.first_result(20)
 
 
 async def test_a_person_may_ask_for_a_refresh():
@@ -251,7 +278,8 @@ async def test_a_refresh_is_logged_with_oktas_request_id():
 
 
 @pytest.mark.parametrize(
-    ("step", "level"), [(Says(503, headers={"x-okta-request-id": "req-1"}), "warning"), (refusal("no_matching_policy"), "error")]
+    ("step", "level"),
+    [(Says(503, headers={"x-okta-request-id": "req-1"}), "warning"), (refusal("no_matching_policy"), "error")],
 )
 async def test_a_failure_is_logged_by_who_can_mend_it(step, level):
     """`warning` for what heals by itself, `error` for what needs a person; with the reason and the remedy."""
@@ -273,7 +301,11 @@ async def test_the_same_failure_is_not_logged_with_each_try():
         assert len(it.logged("token_refresh_failed")) == 1
         it.endpoint.script = [Says(500), DOWN]
         await it.clock.advance(40)
-        assert [entry["outcome"] for entry in it.logged("token_refresh_failed")] == ["unreachable", "failed", "unreachable"]
+        assert [entry["outcome"] for entry in it.logged("token_refresh_failed")] == [
+            "unreachable",
+            "failed",
+            "unreachable",
+        ]
         await it.clock.advance(620)
         assert len(it.logged("token_refresh_failed")) == 4
 

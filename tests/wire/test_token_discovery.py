@@ -76,6 +76,16 @@ async def test_the_address_is_remembered():
     assert "/t/token" in repr(side)
 
 
+async def test_a_cookie_of_the_metadata_is_not_sent_with_the_secret():
+    """Each request of a call stands for itself."""
+    async with Site() as site:
+        issuer = f"http://localhost:{site.port}/t"
+        document = {"issuer": issuer, "token_endpoint": f"{issuer}/token"}
+        site.answers = [response(200, document, "Set-Cookie: sid=1; Path=/"), response()]
+        await fetched(endpoint(None, issuer=issuer))
+        assert [request.value("Cookie") for request in site.requests] == [None, None]
+
+
 @pytest.mark.parametrize("trouble", [response(404, {}), b""])
 async def test_an_address_that_fails_is_asked_for_again(trouble):
     """After a 404 or a broken connection the next try begins with discovery."""

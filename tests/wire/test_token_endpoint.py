@@ -39,9 +39,12 @@ async def test_a_token_request_byte_for_byte():
         "content-length": str(len(request.body)),
         "connection": "close",
     }
-    assert request.body == (
-        f"grant_type=client_credentials&client_id={CLIENT_ID}&client_secret={CLIENT_SECRET}&scope=api.read+api.write"
-    ).encode()
+    assert (
+        request.body
+        == (
+            f"grant_type=client_credentials&client_id={CLIENT_ID}&client_secret={CLIENT_SECRET}&scope=api.read+api.write"
+        ).encode()
+    )
 
 
 async def test_basic_authentication_puts_the_secret_into_the_header_alone():
@@ -160,20 +163,23 @@ async def test_each_way_to_frame_an_answer_is_read(answer):
         assert (await fetched(endpoint(server.url))).answer.status == 200
 
 
-def reset(_, writer):
+def reset(writer):
+    """Break the connection off with a RST."""
     sock = writer.get_extra_info("socket")
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
 
 
-async def reset_at_once(request, writer):
-    reset(request, writer)
+async def reset_at_once(_, writer):
+    """Answer with a RST."""
+    reset(writer)
 
 
-async def reset_in_the_body(request, writer):
+async def reset_in_the_body(_, writer):
+    """Answer with half a body and a RST."""
     writer.write(OK[:-10])
     await asyncio.sleep(0)
-    reset(request, writer)
+    reset(writer)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +187,7 @@ async def reset_in_the_body(request, writer):
     [
         (b"", "unreachable", "closed the connection"),
         (reset_at_once, "unreachable", "the connection broke"),
-        (reset_in_the_body, "", ""),
+        (reset_in_the_body, "", "The token endpoint"),
         (OK[:-5], "failed", "not HTTP as it should be"),
         (OK[:30], "unreachable", "closed the connection"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "failed", "not HTTP as it should be"),
@@ -217,17 +223,20 @@ def test_the_timeouts_of_the_contract():
     assert (timeout.connect, timeout.total) == (3.0, 8.0)
 
 
-async def hang(_, writer):
+async def hang(_, __):
+    """Answer nothing."""
     await asyncio.Event().wait()
 
 
 async def hang_in_the_body(_, writer):
+    """Answer half a body."""
     writer.write(OK[:-10])
     await writer.drain()
     await asyncio.Event().wait()
 
 
 async def trickle(_, writer):
+    """Answer a byte at a time."""
     for number in range(len(OK)):
         writer.write(OK[number : number + 1])
         await writer.drain()
@@ -254,6 +263,19 @@ async def test_a_connection_that_does_not_come_is_cut_at_the_connect_timeout():
     assert 0.1 < time.monotonic() - started < 2
     assert server.connections == 1
     assert "did not answer in time" in failure.message
+
+
+async def test_an_answer_in_pieces_is_read_to_its_end():
+    """What comes in several packets is one answer."""
+
+    async def pieces(_, writer):
+        for start in range(0, len(OK), 50):
+            writer.write(OK[start : start + 50])
+            await writer.drain()
+            await asyncio.sleep(0.002)
+
+    async with RawServer(pieces) as server:
+        assert OK.endswith((await fetched(endpoint(server.url))).answer.body)
 
 
 @pytest.mark.parametrize(("size", "read"), [(LARGEST_ANSWER, True), (LARGEST_ANSWER + 1, False)])
@@ -318,7 +340,10 @@ async def test_the_secret_file_is_read_for_each_request(tmp_path):
             assert (await fetched(side)).secret == secret
         path.unlink()
         failure = await failed(side)
-    assert [dict(parse_qsl(request.body.decode()))["client_secret"] for request in server.requests] == ["first", "second"]
+    assert [dict(parse_qsl(request.body.decode()))["client_secret"] for request in server.requests] == [
+        "first",
+        "second",
+    ]
     assert failure.outcome == "refused"
     assert failure.message == "oauth.client_secret_file cannot be read: No such file or directory."
 

@@ -15,11 +15,13 @@ IDP = "https://idp.test/token"
 
 @pytest.fixture(scope="module")
 def ca():
+    """A private root."""
     return trustme.CA()
 
 
 @pytest.fixture
 def roots(ca, tmp_path):
+    """The root's file."""
     path = tmp_path / "ca.pem"
     ca.cert_pem.write_to_path(path)
     return str(path)
@@ -138,7 +140,7 @@ async def test_a_proxy_that_hangs_up():
 async def test_a_proxy_that_hangs_is_cut_at_the_connect_timeout():
     """The tunnel belongs to the connection: 3 s, here less."""
 
-    async def silence(_, writer):
+    async def silence(_, __):
         await asyncio.Event().wait()
 
     async with RawServer(silence) as proxy:
@@ -146,7 +148,7 @@ async def test_a_proxy_that_hangs_is_cut_at_the_connect_timeout():
     assert "did not answer in time" in failure.message
 
 
-async def test_a_proxy_that_inspects_tls_needs_its_root(ca, roots):
+async def test_a_proxy_that_inspects_tls_needs_its_root(roots):
     """With a certificate of the proxy's own the failure leads to `oauth.ca_file`."""
     async with RawServer(OK, tls=server_tls(trustme.CA(), "idp.test")) as server, ConnectProxy(server.port) as proxy:
         failure = await failed(endpoint(IDP, ca_file=roots, proxy=proxy.url))

@@ -1,6 +1,6 @@
 """The token endpoint over TLS: whose certificates are believed, and what is said of the others."""
 
-import datetime
+import datetime as dt
 import socket
 import ssl
 
@@ -13,16 +13,18 @@ from proxy.emulator import AuthorizationServer
 from proxy.tokens.endpoint import translate
 
 OK = response()
-NOW = datetime.datetime.now(datetime.UTC)
-DAY = datetime.timedelta(days=1)
+NOW = dt.datetime.now(dt.UTC)
+DAY = dt.timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
 def ca():
+    """A private root."""
     return trustme.CA()
 
 
 def roots(ca, tmp_path):
+    """Return the name of a file with the root."""
     path = tmp_path / "ca.pem"
     ca.cert_pem.write_to_path(path)
     return str(path)
@@ -68,7 +70,8 @@ async def test_an_unknown_root_is_not_believed(ca, tmp_path, with_file):
 
 
 @pytest.mark.parametrize(
-    "validity", [{"not_before": NOW - 9 * DAY, "not_after": NOW - DAY}, {"not_before": NOW + DAY, "not_after": NOW + 9 * DAY}]
+    "validity",
+    [{"not_before": NOW - 9 * DAY, "not_after": NOW - DAY}, {"not_before": NOW + DAY, "not_after": NOW + 9 * DAY}],
 )
 async def test_a_certificate_out_of_its_time_is_not_believed(ca, tmp_path, validity):
     """Expired and not yet valid: no secret is sent."""
@@ -78,7 +81,8 @@ async def test_a_certificate_out_of_its_time_is_not_believed(ca, tmp_path, valid
     assert server.requests == []
 
 
-async def test_a_certificate_for_another_name_is_not_believed(ca, tmp_path, names):
+@pytest.mark.usefixtures("names")
+async def test_a_certificate_for_another_name_is_not_believed(ca, tmp_path):
     """The name in the certificate must be the one that was asked for."""
     async with RawServer(OK, tls=server_tls(ca, "other.test")) as server:
         failure = await failed(endpoint(f"https://idp.test:{server.port}/", ca_file=roots(ca, tmp_path)))
@@ -89,7 +93,7 @@ async def test_a_certificate_for_another_name_is_not_believed(ca, tmp_path, name
 
 
 async def test_a_plain_server_is_no_tls_server():
-    """https to a port that speaks http says that TLS failed, and asks whether it is an https address."""
+    """TLS to a port that speaks http says that TLS failed, and asks whether it is an https address."""
     async with AuthorizationServer(client_id="0oa1", client_secret="hush") as okta:
         failure = await failed(endpoint(okta.token_url.replace("http:", "https:")))
     assert failure.outcome == "unreachable"
@@ -98,7 +102,7 @@ async def test_a_plain_server_is_no_tls_server():
 
 
 async def test_a_tls_server_is_no_plain_server(ca):
-    """http to a port that speaks TLS is a failure with a name."""
+    """A plain request to a port that speaks TLS is a failure with a name."""
     async with RawServer(OK, tls=server_tls(ca)) as server:
         failure = await failed(endpoint(server.url.replace("https:", "http:")))
     assert failure.outcome in {"failed", "unreachable"}
@@ -139,7 +143,8 @@ async def test_a_changed_ca_file_is_read_with_the_next_request(ca, tmp_path):
         assert (await fetched(side)).answer.status == 200
 
 
-async def test_a_name_that_nobody_knows(names):
+@pytest.mark.usefixtures("names")
+async def test_a_name_that_nobody_knows():
     """A failed look-up says so and leads to the issuer."""
     failure = await failed(endpoint("https://unknown.test/token"))
     assert failure.outcome == "unreachable"
@@ -147,14 +152,15 @@ async def test_a_name_that_nobody_knows(names):
     assert "oauth.issuer" in failure.remedy
 
 
-async def test_a_name_that_is_none(names):
+@pytest.mark.usefixtures("names")
+async def test_a_name_that_is_none():
     """A host with a label that is too long is a failure too, no crash."""
     failure = await failed(endpoint(f"https://{'x' * 70}.test/token"))
     assert failure.remedy
 
 
 def test_no_failure_holds_an_exceptions_text():
-    """aiohttp's exceptions may hold the request's headers; what they mean is said in our own words."""
+    """An exception of aiohttp may hold the request's headers; what they mean is said in our own words."""
     info = aiohttp.RequestInfo("http://x/", "POST", {"Authorization": "Basic tell-nobody"}, "http://x/")
     for error in (
         aiohttp.ClientResponseError(info, (), message="tell-nobody"),
