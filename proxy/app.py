@@ -22,15 +22,13 @@ from proxy.binding import BACKLOG, bind, port_of
 from proxy.config import Settings
 from proxy.errors import StartError
 from proxy.forwarding import guard
+from proxy.forwarding.connection import IDLE_GRACE
 from proxy.forwarding.counters import Buckets, Counters
 from proxy.forwarding.listener import ProxyServer, ReverseProxy
 from proxy.tokens.clock import Clock, SystemClock
 from proxy.tokens.endpoint import TokenEndpoint
 from proxy.tokens.refresher import Refresher
 from proxy.tokens.source import Token, TokenSource
-
-IDLE_GRACE = 1.0
-"""Seconds in which a drain still takes a request on an idle connection: one may be on its way."""
 
 
 class App:

@@ -20,6 +20,7 @@ from proxy.errors import (
 )
 from proxy.forwarding.guard import Guard, host_name
 from proxy.forwarding.headers import Classifier, RawHeaders, RequestHeaders, is_chunked_only, join_lines
+from proxy.forwarding.rewrite import ClientAddress
 from proxy.forwarding.target import Target, outbound_target, parse_target
 from proxy.tokens.source import Token
 
@@ -38,8 +39,8 @@ class OutboundRequest(NamedTuple):
     """Whether the client waits for a 100 before it sends its body."""
     own_authorization: bytes
     """With `inject.client_authorization: keep`, the client's own lines, which stand instead of ours; else empty."""
-    client_authority: bytes
-    """The host and port that the client used, for `upstream.rewrite`."""
+    client: ClientAddress
+    """Where the client believes the upstream to be, for `upstream.rewrite`."""
 
 
 class Admission:
@@ -84,14 +85,16 @@ class Admission:
         is_chunked = self._framing(headers, version)
         own = self._own_authorization(headers)
         wants_continue = self._expectation(headers, version)
-        path = outbound_target(target, self._base_path, names_upstream=self._names_upstream(target))
+        names_upstream = self._names_upstream(target)
+        path = outbound_target(target, self._base_path, names_upstream=names_upstream)
+        authority = target.authority or (headers.hosts[0] if headers.hosts else self._local_authority)
         return OutboundRequest(
             method,
             self._start(method, path, version, headers, is_chunked=is_chunked),
             is_chunked,
             wants_continue,
             own,
-            target.authority or (headers.hosts[0] if headers.hosts else self._local_authority),
+            ClientAddress(authority, self._base_path if names_upstream else b""),
         )
 
     def token_line(self, token: Token) -> bytes:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from proxy.errors import ProxyError, phrase, problem
 from proxy.forwarding.headers import HOP_BY_HOP
-from proxy.forwarding.rewrite import REWRITTEN, Rewriter
+from proxy.forwarding.rewrite import REWRITTEN, ClientAddress, Rewriter
 
 _UNPRINTABLE = re.compile(rb"[^\t\x20-\x7e]")
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -41,7 +41,7 @@ def response_head(
     *,
     named: AbstractSet[bytes],
     rewriter: Rewriter | None,
-    client_authority: bytes,
+    client: ClientAddress,
     is_chunked: bool,
     connection: bytes | None,
 ) -> bytes:
@@ -65,7 +65,7 @@ def response_head(
         if lower == b"date":
             has_date = True
         elif rewriter is not None and lower in REWRITTEN:
-            lines.append(b"%b: %b\r\n" % (name, rewriter.header(lower, value, client_authority)))
+            lines.append(b"%b: %b\r\n" % (name, rewriter.header(lower, value, client)))
             continue
         lines.append(b"%b: %b\r\n" % (name, value))
     if not has_date:

@@ -44,6 +44,8 @@ LINGER = 2.0
 """Seconds that a closed connection still reads, so that a reset does not destroy the answer on its way."""
 LAST_BYTES = 60.0
 """Seconds for what is still buffered when a connection is closed."""
+IDLE_GRACE = 1.0
+"""Seconds in which a drain still takes a request on an idle connection: one may be on its way."""
 FLUSH = 5.0
 """Seconds for the bytes before a cut to reach the client."""
 
@@ -57,6 +59,7 @@ class ClientConnection(RequestHandler):
 
     __slots__ = (
         "_arrived",
+        "_dead_end",
         "_deadlines",
         "_half_closed",
         "_head_bytes",
@@ -79,9 +82,11 @@ class ClientConnection(RequestHandler):
         self._deadlines = deadlines
         self._head_bytes = 0
         self._last_payload: StreamReader = EMPTY_PAYLOAD
-        self._refusal: BadRequestError | None = None
+        self._refusal: ProxyError | None = None
         self._arrived = 0.0
         self._half_closed = False
+        self._dead_end: RawRequestMessage | None = None
+        """The request behind which nothing can be read any more."""
         self._lingering: asyncio.Future[None] | None = None
         self.deadline = NEVER
         self.draining = False
@@ -117,12 +122,17 @@ class ClientConnection(RequestHandler):
 
         Raises `BadRequestError`: `RequestTimeoutError` when they do not come, itself when they are not HTTP.
         """
-        if seconds > 0 and not payload.is_eof():
-            self.deadline = self._loop.time() + seconds
+        if seconds <= 0 or payload.is_eof():
+            return await payload.readany()
+        self.deadline = self._loop.time() + seconds
         try:
             return await payload.readany()
         finally:
             self.deadline = NEVER
+
+    def is_last(self, message: RawRequestMessage) -> bool:
+        """Tell whether the connection ends with the answer to *message*, whatever client and upstream want."""
+        return self.draining or message is self._dead_end
 
     @property
     def task(self) -> "asyncio.Task[None] | None":
@@ -183,13 +193,18 @@ class ClientConnection(RequestHandler):
                     self._request_in_progress = False
                     if self._handler_waiter is not None and not self._handler_waiter.done():
                         self._handler_waiter.set_result(None)
-                if not payload.is_eof() or not keep or self.draining or self._half_closed or self.transport is None:
+                if not payload.is_eof() or not keep or self._is_over:
                     await self._linger()
                     break
                 self._after_upgrade()
                 self._await_next()
         finally:
             self._let_go()
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether the client is gone, or said that nothing comes behind what it was answered."""
+        return self.transport is None or (self._half_closed and not self._messages)
 
     def _let_go(self) -> None:
         """Close, and do not wait for ever for a client that does not take what is left."""
@@ -212,11 +227,22 @@ class ClientConnection(RequestHandler):
             self._resume_reading_if_drained()
 
     def _await_next(self) -> None:
-        """Let the connection idle for `limits.keepalive_timeout`."""
+        """Let the connection idle for `limits.keepalive_timeout`, in a drain for a moment."""
+        if self.draining:
+            # The head of the answer was sent before, so the client has not been told that it was the last one.
+            self._loop.call_later(IDLE_GRACE, self.end_if_idle)
+            return
         close_time = self._loop.time() + self._keepalive_timeout
         self._next_keepalive_close_time = close_time
         if self._keepalive_handle is None and self._keepalive_timeout > 0:
             self._keepalive_handle = self._loop.call_at(close_time, self._process_keepalive)
+
+    def _process_keepalive(self) -> None:
+        """Close an idle connection; one whose next head has begun is left to `limits.header_timeout`."""
+        if self._head_bytes and self._header_timeout > 0:
+            self._keepalive_handle = None
+            return
+        super()._process_keepalive()
 
     def _after_upgrade(self) -> None:
         """Go on with HTTP/1.1 behind a request whose Upgrade was not taken."""
@@ -270,7 +296,8 @@ class ClientConnection(RequestHandler):
             if not self._buffer_paused and len(self._message_tail) >= self._read_bufsize:
                 self._pause_reading_for_buffer()
             return
-        if self._parser is None:
+        in_body = not self._last_payload.is_eof()
+        if self._parser is None or (self._dead_end is not None and not in_body):
             return
         try:
             messages, self._upgraded, tail = self._parser.feed_data(data)
@@ -280,8 +307,30 @@ class ClientConnection(RequestHandler):
         if tail:
             self._message_tail = tail
         if messages:
-            self._take(messages)
-        self._watch_head(data, received=bool(messages))
+            # Bodies count too here; a head is measured only if it could be too large.
+            if self._head_bytes + len(data) > self._head_size:
+                self._take_fitting(messages)
+            else:
+                self._take(messages)
+            self._note_dead_end(*messages[-1], data)
+            self._head_bytes = 0
+            self.deadline = NEVER
+        elif in_body:
+            # How much of a next head came behind the body is not known: it counts from the next bytes on.
+            self._head_bytes = 0
+            self._arrived = self._loop.time()
+        else:
+            self._watch_head(data)
+
+    def _take_fitting(self, messages: Any) -> None:
+        """Take those before the first whose head is too large, and refuse the rest."""
+        for count, (message, _) in enumerate(messages):
+            if head_length(message) > self._head_size:
+                if count:
+                    self._take(messages[:count])
+                self._refuse_rest(HeadTooLargeError("The request's head is larger than limits.head_size."))
+                return
+        self._take(messages)
 
     def _take(self, messages: Any) -> None:
         self._messages.extend(messages)
@@ -294,24 +343,32 @@ class ClientConnection(RequestHandler):
         if not self._buffer_paused and len(self._messages) >= self._max_msg_queue_size:
             self._pause_reading_for_buffer()
 
-    def _watch_head(self, data: bytes, *, received: bool) -> None:
-        """Bound a head's size and time: the parser bounds single lines only."""
-        if received:
-            self._head_bytes = 0
-            self.deadline = NEVER
+    def _note_dead_end(self, message: RawRequestMessage, payload: StreamReader, data: bytes) -> None:
+        """
+        Notice a request behind which aiohttp's parser drops the rest of *data*: one with an Upgrade that it ignores.
+
+        Where that rest is surely empty, the connection goes on (java.net.http asks for h2c with each first request).
+        """
+        if not message.upgrade or self._upgraded:
             return
-        if not self._last_payload.is_eof():
-            self._arrived = self._loop.time()
-            return
-        if not data:
-            return
-        if self._head_bytes == 0 and self._header_timeout > 0 and self.deadline == NEVER:
-            self.deadline = self._loop.time() + self._header_timeout
+        ends_here = payload is EMPTY_PAYLOAD and data.endswith(b"\r\n\r\n") and data.count(b"\r\n\r\n") == 1
+        if not ends_here:
+            self._dead_end = message
+
+    def _watch_head(self, data: bytes) -> None:
+        """Bound the size and the time of a head that is not whole: the parser bounds single lines only."""
+        if self._head_bytes == 0:
+            # Some clients end a body with an empty line more than they announced (RFC 9112 2.2).
+            data = data.lstrip(b"\r\n")
+            if not data:
+                return
+            if self._header_timeout > 0 and self.deadline == NEVER:
+                self.deadline = self._loop.time() + self._header_timeout
         self._head_bytes += len(data)
         if self._head_bytes > self._head_size:
             self._refuse_rest(HeadTooLargeError("The request's head is larger than limits.head_size."))
 
-    def _refuse_rest(self, error: BadRequestError) -> None:
+    def _refuse_rest(self, error: ProxyError) -> None:
         """Answer nothing behind this point. A request whose body broke off learns it from its payload."""
         self._refusal = error
         self.deadline = NEVER
@@ -344,6 +401,11 @@ class ClientConnection(RequestHandler):
                 self.force_close()
             else:
                 self._refuse_rest(RequestTimeoutError("The request's head took longer than limits.header_timeout."))
+
+
+def head_length(message: RawRequestMessage) -> int:
+    """Return how many bytes of target and header lines *message* has."""
+    return len(message.path) + sum([len(name) + len(value) + 4 for name, value in message.raw_headers])
 
 
 def refusal(error: Exception, head_size: int) -> BadRequestError:

@@ -110,9 +110,7 @@ class ProxyConnection(ClientConnection):
         super().connection_made(transport)
         self.draining = self._proxy.draining
         if self._manager is not None and len(self._manager.connections) > self._proxy.settings.limits.connections:
-            error = TooBusyError("There are more connections than limits.connections allows.")
-            self.refuse(error)
-            self.force_close()
+            self._refuse_rest(TooBusyError("There are more connections than limits.connections allows."))
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Tell who waits for the connections to end."""
@@ -143,12 +141,14 @@ class ProxyConnection(ClientConnection):
                 request,
                 payload,
                 http_1_0=message.version.minor == 0,
-                keep_alive=not message.should_close and not self.draining,
+                keep_alive=not message.should_close and not self.is_last(message),
             )
             await exchange.run()
             status, sent, keep = exchange.status, exchange.sent, exchange.keep_alive
         except ProxyError as problem:
-            keep = not (message.should_close or problem.closes or self.draining or not payload.is_eof())
+            # An HTTP/1.0 client that asked to keep the connection would have to be told that it is kept.
+            goes_on = message.version.minor == 1 and not (message.should_close or problem.closes)
+            keep = goes_on and payload.is_eof() and not self.is_last(message)
             status, error = problem.status, problem.code
             sent = self._answer(problem, message.method, request_id, closes=not keep)
         except BrokenAnswerError:
@@ -210,7 +210,8 @@ class ProxyConnection(ClientConnection):
         proxy.counters.count(method, status, seconds)
         if token_wait:
             proxy.counters.token_waits.add(token_wait)
-        is_ours = error is not None and status >= 500
+        # 501 and 505 are answers to what a client got wrong, like a 400: strangers must not fill the log with warnings.
+        is_ours = error is not None and status >= 500 and status not in {501, 505}
         if not (is_ours or proxy.log_requests):
             return
         fields: dict[str, Any] = {
@@ -230,7 +231,7 @@ class ProxyConnection(ClientConnection):
 def shown_path(target: str) -> str:
     """Return a request target as a log may have it: no query, and no authority, which may hold a password."""
     path = target.partition("?")[0]
-    if not path.startswith("/"):
+    if not path.startswith("/") and path not in {"*", "-"}:
         path = "/" + path.partition("://")[2].partition("/")[2]
     return path if path.isascii() else ascii(path)
 

@@ -113,12 +113,20 @@ class Pool:
     async def _tls(self) -> ssl.SSLContext:
         """Make the context once, in a thread: reading the system's roots takes tens of milliseconds."""
         if self._context is None:
-            self._context = await asyncio.to_thread(tls_context, self._settings.ca_file)
+            try:
+                self._context = await asyncio.to_thread(tls_context, self._settings.ca_file)
+            except (OSError, ValueError):
+                raise UpstreamError(
+                    "The file in upstream.ca_file cannot be read, or holds no certificate.",
+                    proxy_status="tls_certificate_error",
+                ) from None
         return self._context
 
     def release(self, connection: UpstreamConnection) -> None:
         """Take a connection back: it is kept if it is clean, else closed."""
         self._active.discard(connection)
+        if len(self._idle) >= MOST_IDLE:
+            self._drop_closed()
         if connection.reusable and len(self._idle) < MOST_IDLE and self._idle_timeout > 0:
             connection.release()
             connection.deadline = asyncio.get_running_loop().time() + self._idle_timeout

@@ -5,6 +5,7 @@ Only what points at the upstream, inside the base path, is touched: everything e
 """
 
 import re
+from typing import NamedTuple
 
 from proxy.config import Url
 
@@ -14,6 +15,15 @@ _LINK_TARGET = re.compile(rb"<([^<>\"]*)>")
 _PREFIXED_COOKIE = re.compile(rb"__(?:Host|Secure)-", re.IGNORECASE)
 
 REWRITTEN = frozenset({b"location", b"content-location", b"link", b"set-cookie"})
+
+
+class ClientAddress(NamedTuple):
+    """Where the client believes the upstream to be."""
+
+    authority: bytes
+    """The host and port that it used, as it sent them."""
+    base: bytes = b""
+    """What stands for the upstream's base path in its paths: that path itself if it takes us for an HTTP proxy."""
 
 
 class Rewriter:
@@ -30,29 +40,29 @@ class Rewriter:
         self._base = upstream.path.encode("utf-8")
         self._plain_loopback = plain_loopback
 
-    def header(self, name: bytes, value: bytes, client_authority: bytes) -> bytes:
-        """
-        Return the *value* that the client gets for the header *name* (lower case, one of `REWRITTEN`).
-
-        *client_authority* is the host and port that the client used, as it sent them.
-        """
+    def header(self, name: bytes, value: bytes, client: ClientAddress) -> bytes:
+        """Return the *value* that *client* gets for the header *name* (lower case, one of `REWRITTEN`)."""
         if name == b"set-cookie":
-            return self._cookie(value)
+            return self._cookie(value, client)
         if name == b"link":
-            return _LINK_TARGET.sub(lambda match: b"<" + self._address(match[1], client_authority) + b">", value)
-        return self._address(value, client_authority)
+            return _LINK_TARGET.sub(lambda match: b"<" + self._address(match[1], client) + b">", value)
+        return self._address(value, client)
 
-    def _address(self, value: bytes, client_authority: bytes) -> bytes:
+    def _address(self, value: bytes, client: ClientAddress) -> bytes:
         if value.startswith(b"/") and not value.startswith(b"//"):
-            return self._without_base(value) or value
+            local = self._local(value, client)
+            if local is None or local == value:
+                return value
+            # What begins with two slashes would name a host (RFC 3986 4.2).
+            return b"http://" + client.authority + local if local[1:2] in {b"/", b"\\"} else local
         match = _ABSOLUTE.fullmatch(value)
         if match is None:
             return value
         scheme, authority, path, fragment = match.groups()
         if not self._is_upstream(scheme.lower() if scheme else self._scheme, authority):
             return value
-        local = self._without_base(path)
-        return value if local is None else b"http://" + client_authority + local + fragment
+        local = self._local(path, client)
+        return value if local is None else b"http://" + client.authority + local + fragment
 
     def _is_upstream(self, scheme: bytes, authority: bytes) -> bool:
         host, _, port = authority.rpartition(b":") if _PORT.search(authority) else (authority, b"", b"")
@@ -64,17 +74,15 @@ class Rewriter:
         # A server behind a TLS terminator names itself with http: that is this upstream as well.
         return self._port == default or (scheme == b"http" and self._scheme == b"https" and self._port == 443)
 
-    def _without_base(self, path: bytes) -> bytes | None:
+    def _local(self, path: bytes, client: ClientAddress) -> bytes | None:
         """Return *path* as the client sees it, None if it lies outside the base path."""
         base = self._base
-        if not base:
-            return path if path.startswith(b"/") else b"/" + path
-        if not path.startswith(base) or path[len(base) : len(base) + 1] not in (b"", b"/", b"?", b"#"):
+        if base and (not path.startswith(base) or path[len(base) : len(base) + 1] not in (b"", b"/", b"?", b"#")):
             return None
-        rest = path[len(base) :]
-        return rest if rest.startswith(b"/") else b"/" + rest
+        local = client.base + path[len(base) :]
+        return local if local.startswith(b"/") else b"/" + local
 
-    def _cookie(self, value: bytes) -> bytes:
+    def _cookie(self, value: bytes, client: ClientAddress) -> bytes:
         if _PREFIXED_COOKIE.match(value.lstrip(b" \t")):
             # A browser would refuse the cookie without the attributes that its name promises.
             return value
@@ -86,7 +94,7 @@ class Rewriter:
             if key == b"domain" or (key == b"secure" and self._plain_loopback):
                 continue
             if key == b"path" and self._base:
-                local = self._without_base(content.strip(b" \t"))
+                local = self._local(content.strip(b" \t"), client)
                 kept.append(attribute if local is None else name + equals + local)
             else:
                 kept.append(attribute)

@@ -7,14 +7,17 @@ Scheme, host and port of the upstream come from the configuration alone; path an
 
 import re
 from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
 
 from proxy.errors import BadRequestError, HostNotAllowedError
 
 _ABSOLUTE = re.compile(rb"(https?)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _ILLEGAL = re.compile(rb"[\x00-\x20\x7f-\xff#]")
-_DOT_SEGMENT = re.compile(rb"(?:^|/)(?:\.|%(?:25)*2e){1,2}(?:;[^/]*)?(?=/|$)", re.IGNORECASE)
-_HIDDEN_SEPARATOR = re.compile(rb"\\|%(?:25)*(?:2f|5c|00)", re.IGNORECASE)
+_DOT_SEGMENT = re.compile(rb"(?:^|/)\.{1,2}(?:;[^/]*)?(?=/|$)")
+_HIDDEN_SEPARATOR = re.compile(rb"\\|%(?:2f|5c|00)", re.IGNORECASE)
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_MOST_DECODINGS = 3
+"""What still changes after so many is meant for nobody; without a bound the time would grow with the square."""
 
 
 class Target(NamedTuple):
@@ -85,7 +88,16 @@ def is_ambiguous(path: bytes) -> bool:
     """
     Tell whether servers could disagree about where *path* (without its query) leads.
 
-    Dot segments, raw or encoded any number of times or with a path parameter (`..;`); slashes, backslashes and NUL
-    that are encoded; raw backslashes; percent signs that encode nothing.
+    Dot segments, raw or with a path parameter (`..;`); encoded slashes, backslashes and NUL; raw backslashes: as the
+    path stands and however often it is decoded (`%252e`, `%25%32%65`). Percent signs that encode nothing.
     """
-    return bool(_HIDDEN_SEPARATOR.search(path) or _DOT_SEGMENT.search(path) or _BAD_ESCAPE.search(path))
+    if _BAD_ESCAPE.search(path):
+        return True
+    for _ in range(_MOST_DECODINGS + 1):
+        if _HIDDEN_SEPARATOR.search(path) or _DOT_SEGMENT.search(path):
+            return True
+        decoded = unquote_to_bytes(path)
+        if decoded == path:
+            return False
+        path = decoded
+    return True

@@ -46,6 +46,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._drain_waiter: asyncio.Future[None] | None = None
         self._reading_paused = False
         self._write_paused = False
+        self._ended_with: Exception | None = None
         self.deadline = NEVER
         self._timeout_detail = ""
         self.idle_until = 0.0
@@ -94,7 +95,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._parser.set_dangerous_leniencies(lenient_keep_alive=True)
         if self._transport is None or self._transport.is_closing():
             # It ended since it was opened, or the upstream spoke first.
-            self._fail(ConnectionClosedError("The upstream closed the connection before it was asked anything."))
+            self._fail(self._end())
         self.write(data)
 
     def write(self, data: bytes) -> None:
@@ -251,7 +252,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._overhead += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if isinstance(error.__context__, UpstreamError):
                 self._fail(error.__context__)
             else:
@@ -267,23 +268,40 @@ class UpstreamConnection(asyncio.Protocol):
     def eof_received(self) -> None:
         """A clean close ends a body that has no other end; the transport closes itself then."""
         if self.busy and self.has_head and self.until_close and not self.complete and self._error is None:
-            self.complete = True
+            self.complete = self._is_clean_end()
             self._wake()
+
+    def _is_clean_end(self) -> bool:
+        """Tell whether TLS, if it is spoken, was closed before TCP was: else anybody could have cut the body."""
+        tls = None if self._transport is None else self._transport.get_extra_info("ssl_object")
+        if tls is None:
+            return True
+        try:
+            return not tls.read(1)
+        except ssl.SSLZeroReturnError:
+            return True
+        except ssl.SSLError:
+            return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail what is still waited for."""
         self._transport = None
+        self._ended_with = exc
         if not self.busy or self.complete:
             self._wake()
-            return
-        if self._received == 0:
-            self._fail(ConnectionClosedError("The upstream closed the connection without an answer."))
-        elif isinstance(exc, ssl.SSLError):
-            self._fail(UpstreamError("TLS with the upstream failed.", proxy_status="tls_protocol_error"))
-        elif not self.has_head:
-            self._fail(UpstreamError("The upstream closed the connection within the head of its answer."))
         else:
-            self._fail(UpstreamError("The upstream broke off its answer.", proxy_status="http_response_incomplete"))
+            self._fail(self._end())
+
+    def _end(self) -> UpstreamError:
+        """Return what the connection's end means for the exchange that was on it."""
+        if isinstance(self._ended_with, ssl.SSLError) and (self._received or self.exchanges == 1):
+            # With TLS 1.3 it is only after the handshake that a server tells that it wants a client certificate.
+            return UpstreamError("TLS with the upstream failed.", proxy_status="tls_protocol_error")
+        if self._received == 0:
+            return ConnectionClosedError("The upstream closed the connection without an answer.")
+        if not self.has_head:
+            return UpstreamError("The upstream closed the connection within the head of its answer.")
+        return UpstreamError("The upstream broke off its answer.", proxy_status="http_response_incomplete")
 
     # llhttp calls these.
 

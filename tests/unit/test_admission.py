@@ -21,6 +21,7 @@ from proxy.errors import (
 from proxy.forwarding.admission import Admission, OutboundRequest
 from proxy.forwarding.guard import for_listener
 from proxy.forwarding.headers import RawHeaders
+from proxy.forwarding.rewrite import ClientAddress
 from proxy.tokens.source import Token
 
 HOST = (b"Host", b"localhost:8080")
@@ -82,7 +83,7 @@ def test_the_request_line_and_host_are_ours_the_rest_is_the_clients():
         b"POST /p?q HTTP/1.1\r\nHost: api.example\r\nX-b: 2\r\nx-B: caf\xe9\r\nContent-Length: 07\r\n"
     )
     assert not request.is_chunked
-    assert request.client_authority == b"localhost:8080"
+    assert request.client == ClientAddress(b"localhost:8080")
 
 
 @pytest.mark.parametrize(
@@ -170,24 +171,24 @@ def test_expectations():
 
 
 @pytest.mark.parametrize(
-    ("target", "host", "sent", "authority"),
+    ("target", "host", "sent", "authority", "base"),
     [
-        (b"http://api.example/v1/x", b"api.example", b"/v1/x", b"api.example"),
-        (b"http://localhost:8080/x", b"localhost:8080", b"/v1/x", b"localhost:8080"),
-        (b"/x", b"api.example", b"/v1/x", b"api.example"),
+        (b"http://api.example/v1/x", b"api.example", b"/v1/x", b"api.example", b"/v1"),
+        (b"http://localhost:8080/x", b"localhost:8080", b"/v1/x", b"localhost:8080", b""),
+        (b"/x", b"api.example", b"/v1/x", b"api.example", b""),
     ],
 )
-def test_who_names_the_upstream_means_its_paths(target: bytes, host: bytes, sent: bytes, authority: bytes):
+def test_who_names_the_upstream_means_its_paths(target: bytes, host: bytes, sent: bytes, authority: bytes, base: bytes):
     """A client that takes us for an HTTP proxy has whole paths; for everybody else the base path is added."""
     rules = admission("https://api.example/v1")
     request = admit(target=target, host=((b"Host", host),), rules=rules)
     assert request.start.startswith(b"GET " + sent + b" HTTP/1.1\r\n")
-    assert request.client_authority == authority
+    assert request.client == ClientAddress(authority, base)
 
 
 def test_without_a_host_our_own_name_stands_in():
     """An HTTP/1.0 request without Host gets addresses with the listener's own name."""
-    assert admit(version=(1, 0), host=()).client_authority == b"localhost:8080"
+    assert admit(version=(1, 0), host=()).client.authority == b"localhost:8080"
 
 
 @pytest.mark.parametrize(

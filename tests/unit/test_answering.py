@@ -8,7 +8,7 @@ from kit import url
 
 from proxy.errors import BadRequestError, TooBusyError, phrase
 from proxy.forwarding.answering import Framing, chunk, error_answer, framing, http_date, response_head
-from proxy.forwarding.rewrite import Rewriter
+from proxy.forwarding.rewrite import ClientAddress, Rewriter
 
 
 def head(headers: list[tuple[bytes, bytes]], **changes: Any) -> list[bytes]:
@@ -16,7 +16,7 @@ def head(headers: list[tuple[bytes, bytes]], **changes: Any) -> list[bytes]:
     arguments: dict[str, Any] = {
         "named": frozenset(),
         "rewriter": None,
-        "client_authority": b"localhost",
+        "client": ClientAddress(b"localhost"),
         "is_chunked": False,
         "connection": None,
         "status": 200,
@@ -85,7 +85,7 @@ def test_a_date_is_added_only_where_there_is_none():
     arguments: dict[str, Any] = {
         "named": frozenset(),
         "rewriter": None,
-        "client_authority": b"",
+        "client": ClientAddress(b"localhost"),
         "is_chunked": False,
         "connection": None,
     }

@@ -3,9 +3,9 @@
 import pytest
 from kit import url
 
-from proxy.forwarding.rewrite import Rewriter
+from proxy.forwarding.rewrite import ClientAddress, Rewriter
 
-CLIENT = b"localhost:8080"
+CLIENT = ClientAddress(b"localhost:8080")
 
 
 def location(upstream: str, value: bytes, name: bytes = b"location") -> bytes:
@@ -109,6 +109,20 @@ def test_link_targets_are_rewritten_alone(value: bytes, expected: bytes):
 def test_a_cookie_comes_back_to_us(value: bytes, expected: bytes):
     """A cookie loses Domain, the base path and, on plain loopback, Secure; promised names stay as they are."""
     assert location("https://api.example/v1", value, b"set-cookie") == expected
+
+
+def test_a_client_that_names_the_upstream_keeps_its_paths():
+    """Who takes us for an HTTP proxy gets the upstream's own paths, over http so that they come to us again."""
+    rewriter = Rewriter(url("https://api.example/v1"), plain_loopback=True)
+    client = ClientAddress(b"api.example", b"/v1")
+    for value, expected in (
+        (b"https://api.example/v1/x", b"http://api.example/v1/x"),
+        (b"https://api.example/v1", b"http://api.example/v1"),
+        (b"https://api.example/v2", b"https://api.example/v2"),
+        (b"/v1/x", b"/v1/x"),
+    ):
+        assert rewriter.header(b"location", value, client) == expected
+    assert rewriter.header(b"set-cookie", b"a=b; Path=/v1/x; Domain=api.example", client) == b"a=b; Path=/v1/x"
 
 
 def test_secure_stays_beyond_loopback():
