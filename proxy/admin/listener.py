@@ -59,6 +59,11 @@ class _Connection(RequestHandler):
     ) -> Response:
         return problem_answer(BadRequestError("The request is malformed, or its head is too long."), uuid.uuid4().hex)
 
+    async def start(self) -> None:
+        """Serve, unless the connection was cut before its task had its first turn: aiohttp asserts that it was not."""
+        if self._manager is not None:
+            await super().start()
+
     def eof_received(self) -> bool:  # type: ignore[override] # asyncio keeps the transport open for True
         """Let the answer to a request go out first: a client may close its half after it, as `nc -N` does."""
         idle = self._waiter is not None and not self._waiter.done()

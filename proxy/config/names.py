@@ -6,8 +6,13 @@ from proxy.config.keys import KEYS, SECTIONS
 
 
 def shown(key: str) -> str:
-    """Return *key* as a message may show it: `?` for what is not a name (a value may have slipped there)."""
-    return key if re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", key) else "?"
+    """
+    Return *key* as a message may show it: `?` for what is hardly a name.
+
+    A value may have slipped there; letters of both cases with digits among them, or a long run with digits, are more
+    likely a secret than a key.
+    """
+    return key if re.fullmatch(r"[A-Za-z_.-]{1,64}|[a-z0-9_.-]{1,24}", key) else "?"
 
 
 def unknown(section: str, key: str) -> str:
