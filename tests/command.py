@@ -21,6 +21,8 @@ def environment(upstream: str, token_url: str, **more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OKTA_PROXY_")}
     return kept | {
         "OKTA_PROXY_LISTEN__PORT": "0",
+        # The neighbour of a port that a test names may be another test's.
+        "OKTA_PROXY_ADMIN__PORT": "0",
         "OKTA_PROXY_UPSTREAM__URL": upstream,
         "OKTA_PROXY_OAUTH__TOKEN_URL": token_url,
         "OKTA_PROXY_OAUTH__CLIENT_ID": CLIENT_ID,

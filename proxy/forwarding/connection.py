@@ -4,7 +4,7 @@ A client's connection: aiohttp's HTTP/1.1 server protocol, with its request, res
 aiohttp parses, keeps connections alive, holds back readers and counts connections; what a request means is decided
 in `serve`. This is the one module that uses names of aiohttp that are not public: of `RequestHandler` `_messages`,
 `_waiter`, `_parser`, `_upgraded`, `_message_tail`, `_keepalive`, `_keepalive_handle`, `_next_keepalive_close_time`,
-`_keepalive_timeout`, `_process_keepalive`, `_request_in_progress`, `_handler_waiter`, `_task_handler`,
+`_keepalive_timeout`, `_process_keepalive`, `_request_in_progress`, `_task_handler`,
 `_force_close`, `_close`, `_loop`, `_paused`, `_drain_helper`, `_buffer_paused`, `_max_msg_queue_size`,
 `_msg_queue_resume_size`, `_read_bufsize`, `_request_count`, `_manager`, `_pause_reading_for_buffer`,
 `_resume_reading_if_drained`; `web_protocol._ErrInfo`; and `web.Server._kwargs` and `_loop`. pyproject.toml pins
@@ -13,14 +13,10 @@ aiohttp's minor version, a test holds the names.
 
 import asyncio
 import contextlib
-import socket
-import struct
-import sys
 from abc import abstractmethod
 from typing import Any
 
 from aiohttp import StreamReader, web
-from aiohttp.http_exceptions import BadStatusLine, LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
@@ -30,10 +26,10 @@ from proxy.errors import (
     HeadTooLargeError,
     ProxyError,
     RequestTimeoutError,
-    TargetTooLongError,
-    VersionNotSupportedError,
 )
+from proxy.forwarding.cutting import flushed, reset
 from proxy.forwarding.deadlines import NEVER, Deadlines
+from proxy.forwarding.refusing import head_length, refusal
 
 HALF_CLOSE_GRACE = 0.02
 """
@@ -46,8 +42,6 @@ LAST_BYTES = 60.0
 """Seconds for what is still buffered when a connection is closed."""
 IDLE_GRACE = 1.0
 """Seconds in which a drain still takes a request on an idle connection: one may be on its way."""
-FLUSH = 5.0
-"""Seconds for the bytes before a cut to reach the client."""
 
 
 class ClientConnection(RequestHandler):
@@ -154,16 +148,8 @@ class ClientConnection(RequestHandler):
 
         A mere close would make an answer without a length look complete (RFC 9112 8).
         """
-        transport = self.transport
-        if transport is None:
-            return
-        sock = transport.get_extra_info("socket")
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FLUSH):
-                transport.set_write_buffer_limits(0)
-                # The kernel tells nobody when its own queue is empty.
-                while self.transport is not None and (transport.get_write_buffer_size() or _unsent(sock)):  # noqa: ASYNC110
-                    await asyncio.sleep(0.005)
+        if self.transport is not None:
+            await flushed(self.transport)
         self.cut_now()
 
     def cut_now(self) -> None:
@@ -191,8 +177,6 @@ class ClientConnection(RequestHandler):
                     keep = await self.serve(message, payload)
                 finally:
                     self._request_in_progress = False
-                    if self._handler_waiter is not None and not self._handler_waiter.done():
-                        self._handler_waiter.set_result(None)
                 if not payload.is_eof() or not keep or self._is_over:
                     await self._linger()
                     break
@@ -401,48 +385,3 @@ class ClientConnection(RequestHandler):
                 self.force_close()
             else:
                 self._refuse_rest(RequestTimeoutError("The request's head took longer than limits.header_timeout."))
-
-
-def head_length(message: RawRequestMessage) -> int:
-    """Return how many bytes of target and header lines *message* has."""
-    return len(message.path) + sum([len(name) + len(value) + 4 for name, value in message.raw_headers])
-
-
-def refusal(error: Exception, head_size: int) -> BadRequestError:
-    """Return what the parser's *error* is to the client. Nothing of the request is in it."""
-    if isinstance(error, BadRequestError):
-        return error
-    if isinstance(error, LineTooLong):
-        # The listener gives lines one byte less than header fields, so that the two can be told apart.
-        if error.args[1] == head_size:
-            return TargetTooLongError("The request line is larger than limits.head_size.")
-        return HeadTooLargeError("A header line is larger than limits.head_size.")
-    text = str(error)
-    if isinstance(error, BadStatusLine) and "Invalid HTTP version" in text:
-        return VersionNotSupportedError("Only HTTP/1.0 and HTTP/1.1 are spoken here.")
-    if "Too many headers" in text:
-        return HeadTooLargeError("The request has too many header lines.")
-    return BadRequestError("The request is not valid HTTP/1.1.")
-
-
-def reset(transport: asyncio.Transport) -> None:
-    """Close so that the other side gets a RST: it must not take the end for a good one."""
-    sock = transport.get_extra_info("socket")
-    if sock is not None:
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
-
-
-def _unsent(sock: socket.socket | None) -> int:
-    """Return how many bytes the kernel has not delivered yet, 0 where it does not tell."""
-    if sock is None or sys.platform != "linux":
-        return 0
-    # Neither module exists on Windows.
-    import fcntl  # noqa: PLC0415
-    import termios  # noqa: PLC0415
-
-    try:
-        return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0])
-    except OSError:
-        return 0

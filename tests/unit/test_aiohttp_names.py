@@ -15,7 +15,7 @@ from proxy.forwarding import connection
 
 SLOTS = (
     *("_messages", "_waiter", "_parser", "_upgraded", "_message_tail", "_keepalive", "_keepalive_handle"),
-    *("_next_keepalive_close_time", "_keepalive_timeout", "_request_in_progress", "_handler_waiter", "_task_handler"),
+    *("_next_keepalive_close_time", "_keepalive_timeout", "_request_in_progress", "_task_handler"),
     *("_force_close", "_close", "_paused", "_buffer_paused", "_max_msg_queue_size", "_msg_queue_resume_size"),
     *("_read_bufsize", "_request_count", "_manager", "_loop", "transport"),
 )
