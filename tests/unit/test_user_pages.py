@@ -13,6 +13,7 @@ import yaml
 from pages import PAGES, README, ROOT, Block, blocks, inline_code, prose
 
 from proxy import errors
+from proxy.admin import server as admin_server
 from proxy.admin.access import ROUTES
 from proxy.cli import _parser
 from proxy.config import load
@@ -183,6 +184,8 @@ def codes(base: type[errors.ProxyError]) -> set[str]:
 @each_page
 def test_answers_exist(page: Path):
     """A status with a code behind it, as in 502 `token_refused`, is an answer that there is."""
+    # The admin listener has errors of its own.
+    assert admin_server.NotReadyError.code
     known = codes(errors.ProxyError)
     for status, code in re.findall(r"\b([45]\d\d) `([a-z_]+)`", prose(page)):
         assert code in known, code
