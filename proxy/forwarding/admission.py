@@ -24,6 +24,7 @@ from proxy.forwarding.rewrite import ClientAddress
 from proxy.forwarding.target import Target, outbound_target, parse_target
 from proxy.tokens.source import Token
 
+NEVER_FORWARDED = frozenset({"CONNECT", "TRACE"})
 _ALLOW = (("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),)
 
 
@@ -41,6 +42,16 @@ class OutboundRequest(NamedTuple):
     """With `inject.client_authorization: keep`, the client's own lines, which stand instead of ours; else empty."""
     client: ClientAddress
     """Where the client believes the upstream to be, for `upstream.rewrite`."""
+
+
+class Prepared(NamedTuple):
+    """What a request's header lines come to, whatever its method and target. The members are `OutboundRequest`'s."""
+
+    lines: bytes
+    is_chunked: bool
+    wants_continue: bool
+    own_authorization: bytes
+    client_authority: bytes
 
 
 class Admission:
@@ -68,33 +79,53 @@ class Admission:
 
     def admit(self, method: str, raw_target: bytes, version: tuple[int, int], raw: RawHeaders) -> OutboundRequest:
         """Return the request to forward. Raises the `ProxyError` that is its answer; then nothing was sent."""
+        if method in NEVER_FORWARDED:
+            raise MethodNotAllowedError(f"{method} is never forwarded.", headers=_ALLOW)
+        return self.route(method, raw_target, self.prepare(version, raw))
+
+    def prepare(self, version: tuple[int, int], raw: RawHeaders) -> Prepared:
+        """
+        Return what follows from the header lines alone; the next request of a connection often has the same ones.
+
+        Raises the `ProxyError` that is the answer to every request with these lines.
+        """
         if version not in {(1, 1), (1, 0)}:
             raise VersionNotSupportedError("Only HTTP/1.0 and HTTP/1.1 are spoken here.")
-        if method in {"CONNECT", "TRACE"}:
-            raise MethodNotAllowedError(f"{method} is never forwarded.", headers=_ALLOW)
         headers = RequestHeaders(raw, self._classifier)
         error = self._guard.request_error(headers, host_required=version == (1, 1))
         if error is not None:
             raise error
-        target = parse_target(raw_target, method)
-        if target.authority is not None:
-            error = self._guard.host_error(target.authority)
-            if error is not None:
-                raise error
         self._check_via(headers)
         is_chunked = self._framing(headers, version)
         own = self._own_authorization(headers)
-        wants_continue = self._expectation(headers, version)
-        names_upstream = self._names_upstream(target)
-        path = outbound_target(target, self._base_path, names_upstream=names_upstream)
-        authority = target.authority or (headers.hosts[0] if headers.hosts else self._local_authority)
+        return Prepared(
+            self._lines(version, headers, is_chunked=is_chunked),
+            is_chunked,
+            self._expectation(headers, version),
+            own,
+            headers.hosts[0] if headers.hosts else self._local_authority,
+        )
+
+    def route(self, method: str, raw_target: bytes, prepared: Prepared) -> OutboundRequest:
+        """Return the request to forward to *raw_target* with the lines of *prepared*. Raises `ProxyError`."""
+        target = parse_target(raw_target, method)
+        authority = target.authority
+        if authority is not None:
+            error = self._guard.host_error(authority)
+            if error is not None:
+                raise error
+        path, hidden = target.path, b""
+        if self._base_path:
+            names_upstream = self._names_upstream(target)
+            path = outbound_target(target, self._base_path, names_upstream=names_upstream)
+            hidden = self._base_path if names_upstream else b""
         return OutboundRequest(
             method,
-            self._start(method, path, version, headers, is_chunked=is_chunked),
-            is_chunked,
-            wants_continue,
-            own,
-            ClientAddress(authority, self._base_path if names_upstream else b""),
+            b"%b %b HTTP/1.1\r\n%b" % (method.encode("ascii"), path, prepared.lines),
+            prepared.is_chunked,
+            prepared.wants_continue,
+            prepared.own_authorization,
+            ClientAddress(authority or prepared.client_authority, hidden),
         )
 
     def token_line(self, token: Token) -> bytes:
@@ -144,10 +175,8 @@ class Admission:
             raise ExpectationFailedError("No expectation but 100-continue is supported.")
         return True
 
-    def _start(
-        self, method: str, path: bytes, version: tuple[int, int], headers: RequestHeaders, *, is_chunked: bool
-    ) -> bytes:
-        parts = [b"%b %b HTTP/1.1\r\n" % (method.encode("ascii"), path), self._host_line, join_lines(headers.kept)]
+    def _lines(self, version: tuple[int, int], headers: RequestHeaders, *, is_chunked: bool) -> bytes:
+        parts = [self._host_line, join_lines(headers.kept)]
         if is_chunked:
             parts.append(b"Transfer-Encoding: chunked\r\n")
         elif headers.content_lengths:

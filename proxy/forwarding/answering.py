@@ -2,14 +2,12 @@
 
 import re
 import time
-from collections.abc import Iterable
-from collections.abc import Set as AbstractSet
 from email.utils import formatdate
 from typing import NamedTuple
 
 from proxy.errors import ProxyError, phrase, problem
-from proxy.forwarding.headers import HOP_BY_HOP
-from proxy.forwarding.rewrite import REWRITTEN, ClientAddress, Rewriter
+from proxy.forwarding.response import ResponseHead
+from proxy.forwarding.rewrite import ClientAddress, Rewriter
 
 _UNPRINTABLE = re.compile(rb"[^\t\x20-\x7e]")
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -25,21 +23,26 @@ class Framing(NamedTuple):
     """Whether only the connection's end tells where it ends."""
 
 
+NO_BODY = Framing(has_body=False, is_chunked=False, closes=False)
+BY_LENGTH = Framing(has_body=True, is_chunked=False, closes=False)
+IN_CHUNKS = Framing(has_body=True, is_chunked=True, closes=False)
+BY_CLOSE = Framing(has_body=True, is_chunked=False, closes=True)
+
+
 def framing(method: str, status: int, *, has_length: bool, http_1_0: bool) -> Framing:
     """Return how to delimit the answer: with the upstream's length if it has one, else chunked where that is known."""
     if method == "HEAD" or status in {204, 304}:
-        return Framing(has_body=False, is_chunked=False, closes=False)
+        return NO_BODY
     if has_length:
-        return Framing(has_body=True, is_chunked=False, closes=False)
-    return Framing(has_body=True, is_chunked=not http_1_0, closes=http_1_0)
+        return BY_LENGTH
+    return BY_CLOSE if http_1_0 else IN_CHUNKS
 
 
 def response_head(
     status: int,
     reason: bytes,
-    headers: Iterable[tuple[bytes, bytes]],
+    head: ResponseHead,
     *,
-    named: AbstractSet[bytes],
     rewriter: Rewriter | None,
     client: ClientAddress,
     is_chunked: bool,
@@ -48,38 +51,27 @@ def response_head(
     """
     Return the head of an upstream's answer as the client gets it.
 
-    Every line is kept but the hop-by-hop ones and those in *named*, the options of the upstream's Connection lines in
-    lower case; a Date is added where there is none (RFC 9110 6.6.1), and nothing else. *connection* is the value of
-    our own Connection line, None for none.
+    A Date is added where there is none (RFC 9110 6.6.1), and nothing else. *connection* is the value of our own
+    Connection line, None for none.
     """
-    dropped = HOP_BY_HOP | named if named else HOP_BY_HOP
-    if status == 204:
-        # RFC 9110 8.6: it must not have one, and a client that believed it would wait for a body.
-        dropped = dropped | {b"content-length"}
-    lines = [_status_line(status, reason)]
-    has_date = False
-    for name, value in headers:
-        lower = name.lower()
-        if lower in dropped:
-            continue
-        if lower == b"date":
-            has_date = True
-        elif rewriter is not None and lower in REWRITTEN:
-            lines.append(b"%b: %b\r\n" % (name, rewriter.header(lower, value, client)))
-            continue
-        lines.append(b"%b: %b\r\n" % (name, value))
-    if not has_date:
-        lines.append(b"Date: %b\r\n" % http_date())
-    if is_chunked:
-        lines.append(b"Transfer-Encoding: chunked\r\n")
-    if connection is not None:
-        lines.append(b"Connection: %b\r\n" % connection)
-    lines.append(b"\r\n")
-    return b"".join(lines)
+    lines = head.lines
+    if head.addresses and rewriter is not None:
+        lines = lines.copy()
+        for index, name, value in head.addresses:
+            lines[index] = b"%b: %b\r\n" % (name, rewriter.header(name.lower(), value, client))
+    return b"%b%b%b%b%b\r\n" % (
+        _status_line(status, reason),
+        b"".join(lines),
+        b"" if head.has_date else b"Date: %b\r\n" % http_date(),
+        b"Transfer-Encoding: chunked\r\n" if is_chunked else b"",
+        b"" if connection is None else b"Connection: %b\r\n" % connection,
+    )
 
 
 def _status_line(status: int, reason: bytes) -> bytes:
     """Keep a reason phrase that is plain text; another is replaced by the registered one."""
+    if status == 200 and reason == b"OK":
+        return b"HTTP/1.1 200 OK\r\n"
     if _UNPRINTABLE.search(reason):
         reason = phrase(status).encode("ascii")
     return b"HTTP/1.1 %d %b\r\n" % (status, reason)

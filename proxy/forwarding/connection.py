@@ -14,6 +14,7 @@ aiohttp's minor version, a test holds the names.
 import asyncio
 import contextlib
 from abc import abstractmethod
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from aiohttp import StreamReader, web
@@ -56,6 +57,7 @@ class ClientConnection(RequestHandler):
         "_dead_end",
         "_deadlines",
         "_half_closed",
+        "_handover",
         "_head_bytes",
         "_head_size",
         "_header_timeout",
@@ -82,6 +84,8 @@ class ClientConnection(RequestHandler):
         self._dead_end: RawRequestMessage | None = None
         """The request behind which nothing can be read any more."""
         self._lingering: asyncio.Future[None] | None = None
+        self._handover: Callable[[], Coroutine[Any, Any, bool]] | None = None
+        """What the task has to go on with."""
         self.deadline = NEVER
         self.draining = False
         """Whether this answer is the connection's last."""
@@ -89,6 +93,14 @@ class ClientConnection(RequestHandler):
     @abstractmethod
     async def serve(self, message: RawRequestMessage, payload: StreamReader) -> bool:
         """Answer a request; True if the connection may be used again. Raises nothing but CancelledError."""
+
+    @abstractmethod
+    def begin(self, message: RawRequestMessage) -> bool:
+        """
+        Begin to answer a request without a body, if that needs no waiting; False leaves it to `serve`.
+
+        After True the answer ends with `finished`, or goes on in the task with `hand_over`.
+        """
 
     @abstractmethod
     def refuse(self, error: ProxyError) -> None:
@@ -164,20 +176,9 @@ class ClientConnection(RequestHandler):
         """Serve one request after the other until either side ends it."""
         try:
             while not self._force_close:
-                if not self._messages:
+                if not self._messages and self._handover is None:
                     await self._next_message()
-                message, payload = self._messages.popleft()
-                self._free_a_slot()
-                if isinstance(message, _ErrInfo):
-                    self.refuse(self._refusal or BadRequestError("The request is not valid HTTP/1.1."))
-                    await self._linger()
-                    break
-                self._request_in_progress = True
-                try:
-                    keep = await self.serve(message, payload)
-                finally:
-                    self._request_in_progress = False
-                if not payload.is_eof() or not keep or self._is_over:
+                if not await self._serve_next():
                     await self._linger()
                     break
                 self._after_upgrade()
@@ -185,10 +186,69 @@ class ClientConnection(RequestHandler):
         finally:
             self._let_go()
 
+    async def _serve_next(self) -> bool:
+        """Answer what is next; False if that was the connection's last."""
+        payload: StreamReader = EMPTY_PAYLOAD
+        serving, self._handover = self._handover, None
+        if serving is not None:
+            answering = serving()
+        else:
+            message, payload = self._messages.popleft()
+            self._free_a_slot()
+            if isinstance(message, _ErrInfo):
+                self.refuse(self._refusal or BadRequestError("The request is not valid HTTP/1.1."))
+                return False
+            answering = self.serve(message, payload)
+        self._request_in_progress = True
+        try:
+            keep = await answering
+        finally:
+            self._request_in_progress = False
+        return keep and payload.is_eof() and not self._is_over
+
     @property
     def _is_over(self) -> bool:
         """Whether the client is gone, or said that nothing comes behind what it was answered."""
         return self.transport is None or (self._half_closed and not self._messages)
+
+    # The same without the task, for `begin`.
+
+    def _begin_now(self, message: Any, payload: StreamReader) -> bool:
+        """Tell whether the only request there is could be begun at once."""
+        if (
+            payload is not EMPTY_PAYLOAD
+            or self._refusal is not None
+            or isinstance(message, _ErrInfo)
+            or message.upgrade
+        ):
+            return False
+        self._request_in_progress = True
+        if self.begin(message):
+            if self._parser is not None:
+                self._parser.message_consumed()
+            return True
+        self._request_in_progress = False
+        return False
+
+    def finished(self, *, keep: bool) -> None:
+        """Say that the answer to what was begun has been written; *keep*: the connection may be used again."""
+        self._request_in_progress = False
+        if not keep or self._is_over:
+            self.hand_over(_nothing_more)
+        elif self._messages:
+            self._wake()
+        else:
+            self._await_next()
+
+    def hand_over(self, serving: Callable[[], Coroutine[Any, Any, bool]]) -> None:
+        """Let the connection's task go on with what was begun."""
+        self._handover = serving
+        self._wake()
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def _let_go(self) -> None:
         """Close, and do not wait for ever for a client that does not take what is left."""
@@ -223,6 +283,10 @@ class ClientConnection(RequestHandler):
 
     def _process_keepalive(self) -> None:
         """Close an idle connection; one whose next head has begun is left to `limits.header_timeout`."""
+        if self._request_in_progress:
+            # An answer is under way without the task, which waits as if it were idle.
+            self._keepalive_handle = self._loop.call_later(self._keepalive_timeout, self._process_keepalive)
+            return
         if self._head_bytes and self._header_timeout > 0:
             self._keepalive_handle = None
             return
@@ -317,13 +381,15 @@ class ClientConnection(RequestHandler):
         self._take(messages)
 
     def _take(self, messages: Any) -> None:
-        self._messages.extend(messages)
+        is_idle = not self._messages and not self._request_in_progress and self._handover is None
         self._request_count += len(messages)
         self._last_payload = messages[-1][1]
         self._arrived = self._loop.time()
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if is_idle and len(messages) == 1 and self._begin_now(*messages[0]):
+            return
+        self._messages.extend(messages)
+        if is_idle:
+            self._wake()
         if not self._buffer_paused and len(self._messages) >= self._max_msg_queue_size:
             self._pause_reading_for_buffer()
 
@@ -385,3 +451,8 @@ class ClientConnection(RequestHandler):
                 self.force_close()
             else:
                 self._refuse_rest(RequestTimeoutError("The request's head took longer than limits.header_timeout."))
+
+
+async def _nothing_more() -> bool:
+    """Let the task end a connection whose last answer was written without it."""
+    return False

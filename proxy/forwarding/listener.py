@@ -14,23 +14,26 @@ from typing import Any
 import structlog
 from aiohttp import StreamReader, web
 from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD
 
 from proxy.config import Settings
 from proxy.config.urls import is_loopback
 from proxy.errors import InternalError, ProxyError, TooBusyError
-from proxy.forwarding.admission import Admission
+from proxy.forwarding.admission import Admission, Prepared
 from proxy.forwarding.answering import error_answer
 from proxy.forwarding.connection import ClientConnection
 from proxy.forwarding.counters import Counters
 from proxy.forwarding.deadlines import Deadlines, sweep_interval
 from proxy.forwarding.exchange import BrokenAnswerError, Exchange
 from proxy.forwarding.guard import Guard
+from proxy.forwarding.headers import RawHeaders
 from proxy.forwarding.pool import Pool
 from proxy.forwarding.rewrite import Rewriter
 from proxy.tokens.source import Token, TokenSource
 
 CLIENT_LEFT = 499
 """Logged and counted for a client that left before its answer; nginx's number for it."""
+BROKE_OFF = "upstream_broke_off"
 
 
 class ReverseProxy:
@@ -58,13 +61,15 @@ class ReverseProxy:
         self.rewriter = (
             Rewriter(upstream.url, plain_loopback=is_loopback(settings.listen.host)) if upstream.rewrite else None
         )
-        self.log = structlog.get_logger("requests")
+        # Bound now: that saves the look-up of each call.
+        self.log = structlog.get_logger("requests").bind()
         self.log_requests = settings.log.level in {"debug", "info"}
         self.draining = False
         self.connection_ended = asyncio.Event()
         """Set whenever a client's connection ends; for the drain, which clears it."""
         self._prefix = secrets.token_hex(4)
-        self._numbers = itertools.count(1)
+        self.numbers = itertools.count(1)
+        """Gives each request a number; formatted only where it is shown."""
         self._line_of: Token | None = None
         self._line = b""
 
@@ -75,9 +80,9 @@ class ReverseProxy:
             self._line_of = token
         return self._line
 
-    def request_id(self) -> str:
-        """Return an id that no other request of this process has."""
-        return f"{self._prefix}-{next(self._numbers):x}"
+    def request_id(self, number: int) -> str:
+        """Return the id of the request *number*, which no request of another process has."""
+        return f"{self._prefix}-{number:x}"
 
     def begin_drain(self) -> None:
         """From now on every answer is its connection's last."""
@@ -92,7 +97,7 @@ class ReverseProxy:
 class ProxyConnection(ClientConnection):
     """A client of the reverse proxy."""
 
-    __slots__ = ("_proxy",)
+    __slots__ = ("_exchange", "_prepared", "_prepared_of", "_proxy")
 
     def __init__(self, proxy: ReverseProxy, manager: web.Server, **settings: Any) -> None:
         limits = proxy.settings.limits
@@ -104,6 +109,24 @@ class ProxyConnection(ClientConnection):
             **settings,
         )
         self._proxy = proxy
+        self._exchange: Exchange | None = None
+        """The one that is under way without this connection's task."""
+        self._prepared: Prepared | None = None
+        self._prepared_of: tuple[object, object] = (None, None)
+
+    def remembered(self, version: tuple[int, int], raw: RawHeaders) -> Prepared | None:
+        """
+        Return what the header lines *raw* come to, from the last request of this connection if they are the same.
+
+        None if they are answered with an error.
+        """
+        if self._prepared_of != (version, raw):
+            try:
+                self._prepared = self._proxy.admission.prepare(version, raw)
+            except ProxyError:
+                self._prepared = None
+            self._prepared_of = (version, raw)
+        return self._prepared
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Turn away a connection over `limits.connections` with an answer that says so."""
@@ -113,119 +136,115 @@ class ProxyConnection(ClientConnection):
             self._refuse_rest(TooBusyError("There are more connections than limits.connections allows."))
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Tell who waits for the connections to end."""
+        """End what runs for the client, and tell who waits for the connections to end."""
         super().connection_lost(exc)
+        if self._exchange is not None:
+            exchange, self._exchange = self._exchange, None
+            exchange.close()
+            self._record(exchange, CLIENT_LEFT, "client_left")
         self._loop.call_soon(self._proxy.connection_ended.set)
+
+    def begin(self, message: RawRequestMessage) -> bool:
+        """Forward a request without a body at once. See `ClientConnection.begin`."""
+        exchange = Exchange(self._proxy, self, message, EMPTY_PAYLOAD)
+        self._proxy.counters.in_flight += 1
+        if exchange.begin(self._on_progress):
+            self._exchange = exchange
+            return True
+        self._proxy.counters.in_flight -= 1
+        return False
+
+    def _on_progress(self) -> None:
+        """Answer when the upstream's whole answer is there; leave it to the task when it is not, or has failed."""
+        exchange = self._exchange
+        if exchange is None or not exchange.is_settled:
+            return
+        self._exchange = None
+        if exchange.finish():
+            self._record(exchange, exchange.status)
+            self.finished(keep=exchange.keep_alive)
+        else:
+            self.hand_over(lambda: self._conclude(exchange))
 
     async def serve(self, message: RawRequestMessage, payload: StreamReader) -> bool:
         """Forward a request and answer it. See `ClientConnection.serve`."""
-        proxy = self._proxy
-        started = perf_counter()
-        request_id = proxy.request_id()
-        exchange: Exchange | None = None
-        status, sent, error = 0, 0, None
-        keep = False
-        proxy.counters.in_flight += 1
+        self._proxy.counters.in_flight += 1
+        return await self._conclude(Exchange(self._proxy, self, message, payload))
+
+    async def _conclude(self, exchange: Exchange) -> bool:
+        """Run *exchange* to its end, whatever that is; True if the connection may be used again."""
+        status, error, keep = 0, None, False
         try:
-            request = proxy.admission.admit(
-                message.method,
-                message.path.encode("utf-8", "surrogateescape"),
-                (message.version.major, message.version.minor),
-                message.raw_headers,
-            )
-            if proxy.counters.in_flight > proxy.settings.limits.requests:
-                raise TooBusyError("There are more requests in flight than limits.requests allows.")  # noqa: TRY301
-            exchange = Exchange(
-                proxy,
-                self,
-                request,
-                payload,
-                http_1_0=message.version.minor == 0,
-                keep_alive=not message.should_close and not self.is_last(message),
-            )
             await exchange.run()
-            status, sent, keep = exchange.status, exchange.sent, exchange.keep_alive
+            status, keep = exchange.status, exchange.keep_alive
         except ProxyError as problem:
-            # An HTTP/1.0 client that asked to keep the connection would have to be told that it is kept.
-            goes_on = message.version.minor == 1 and not (message.should_close or problem.closes)
-            keep = goes_on and payload.is_eof() and not self.is_last(message)
             status, error = problem.status, problem.code
-            sent = self._answer(problem, message.method, request_id, closes=not keep)
+            # An HTTP/1.0 client that asked to keep the connection would have to be told that it is kept.
+            keep = exchange.may_keep_alive(problem) and not self.is_last(exchange.message)
+            exchange.sent = self._answer(problem, exchange.message.method, exchange.request_id, closes=not keep)
         except BrokenAnswerError:
-            status, error = exchange.status if exchange else 0, "upstream_broke_off"
-            sent = exchange.sent if exchange else 0
-            if exchange is not None and exchange.ends_with_connection:
+            status, error = exchange.status, BROKE_OFF
+            if exchange.ends_with_connection:
                 await self.cut()
-        except (asyncio.CancelledError, ConnectionError) as left:
+        except ConnectionError:
             status, error = CLIENT_LEFT, "client_left"
-            sent = exchange.sent if exchange else 0
-            if isinstance(left, asyncio.CancelledError):
-                raise
+        except asyncio.CancelledError:
+            status, error = CLIENT_LEFT, "client_left"
+            raise
         except Exception:
             status, error = 500, "internal_error"
-            proxy.log.exception("internal_error", request_id=request_id)
-            if exchange is None or exchange.status == 0:
+            self._proxy.log.exception("internal_error", request_id=exchange.request_id)
+            if exchange.status == 0:
                 bug = InternalError("This is a bug of okta-proxy; its log has the details under this request_id.")
-                sent = self._answer(bug, message.method, request_id, closes=True)
+                exchange.sent = self._answer(bug, exchange.message.method, exchange.request_id, closes=True)
         finally:
-            proxy.counters.in_flight -= 1
-            wait = exchange.token_wait if exchange is not None else 0.0
-            self._record(
-                message.method,
-                message.path,
-                status,
-                request_id=request_id,
-                sent=sent,
-                seconds=perf_counter() - started,
-                token_wait=wait,
-                error=error,
-            )
+            self._record(exchange, status, error)
         return keep
 
     def refuse(self, error: ProxyError) -> None:
         """Answer what is no request. See `ClientConnection.refuse`."""
-        request_id = self._proxy.request_id()
+        request_id = self._proxy.request_id(next(self._proxy.numbers))
         sent = self._answer(error, "-", request_id, closes=True)
-        self._record("-", "-", error.status, request_id=request_id, sent=sent, error=error.code)
+        self._proxy.counters.count("-", error.status, 0.0)
+        self._log("-", "-", error.status, bytes=sent, request_id=request_id, error=error.code)
 
     def _answer(self, error: ProxyError, method: str, request_id: str, *, closes: bool) -> int:
         data, length = error_answer(error, request_id, method=method, closes=closes)
         self.write(data)
         return length
 
-    def _record(
-        self,
-        method: str,
-        path: str,
-        status: int,
-        *,
-        request_id: str,
-        sent: int,
-        seconds: float = 0.0,
-        token_wait: float = 0.0,
-        error: str | None = None,
-    ) -> None:
-        """Count a request and write its line: at warning where an operator should look, else at info."""
-        proxy = self._proxy
-        proxy.counters.count(method, status, seconds)
-        if token_wait:
-            proxy.counters.token_waits.add(token_wait)
-        # 501 and 505 are answers to what a client got wrong, like a 400: strangers must not fill the log with warnings.
-        is_ours = error is not None and status >= 500 and status not in {501, 505}
-        if not (is_ours or proxy.log_requests):
+    def _record(self, exchange: Exchange, status: int, error: str | None = None) -> None:
+        """Count a request that is over, and write its line."""
+        proxy, message = self._proxy, exchange.message
+        seconds = perf_counter() - exchange.started
+        proxy.counters.in_flight -= 1
+        proxy.counters.count(message.method, status, seconds)
+        if exchange.token_wait:
+            proxy.counters.token_waits.add(exchange.token_wait)
+        if error is None and not proxy.log_requests:
             return
-        fields: dict[str, Any] = {
-            "method": method,
-            "path": shown_path(path),
-            "status": status,
-            "bytes": sent,
-            "duration": round(seconds, 6),
-            "token_wait": round(token_wait, 6),
-            "request_id": request_id,
-        }
-        if error is not None:
-            fields["error"] = error
-        (proxy.log.warning if is_ours or error == "upstream_broke_off" else proxy.log.info)("request", **fields)
+        more: dict[str, Any] = {} if error is None else {"error": error}
+        self._log(
+            message.method,
+            shown_path(message.path),
+            status,
+            bytes=exchange.sent,
+            duration=round(seconds, 6),
+            token_wait=round(exchange.token_wait, 6),
+            request_id=exchange.request_id,
+            **more,
+        )
+
+    def _log(self, method: str, path: str, status: int, **fields: Any) -> None:
+        """Write a request's line: at warning where an operator should look, else at info."""
+        error = fields.get("error")
+        write = self._proxy.log.info
+        # 501 and 505 are answers to what a client got wrong, like a 400: strangers must not fill the log with warnings.
+        if error is not None and ((status >= 500 and status not in {501, 505}) or error == BROKE_OFF):
+            write = self._proxy.log.warning
+        elif not self._proxy.log_requests:
+            return
+        write("request", method=method, path=path, status=status, **fields)
 
 
 def shown_path(target: str) -> str:

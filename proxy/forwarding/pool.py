@@ -64,7 +64,7 @@ class Pool:
         """Return the idle connection that was used last, None if there is none."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.reusable and self._boot() < connection.idle_until:
+            if connection.is_open and self._boot() < connection.idle_until:
                 connection.deadline = NEVER
                 self._active.add(connection)
                 return connection

@@ -11,13 +11,16 @@ cut by a reset as complete, and drops header bytes (RELIABILITY, section 0). The
 
 import asyncio
 import ssl
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import httptools
 
 from proxy.errors import ProxyError, UpstreamError, UpstreamProtocolError, UpstreamTimeoutError
 from proxy.forwarding.deadlines import NEVER
-from proxy.forwarding.headers import connection_options, is_chunked_only
+from proxy.forwarding.response import ResponseHead
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LARGEST_HEAD = 256 * 1024
 """Bytes of a response's head, interim ones included; and of what stands between or behind the chunks of a body."""
@@ -48,11 +51,17 @@ class UpstreamConnection(asyncio.Protocol):
         self._write_paused = False
         self._ended_with: Exception | None = None
         self.deadline = NEVER
+        self.on_progress: Callable[[], None] | None = None
+        """Called, instead of waking who waits, whenever something of the answer has come or gone wrong."""
         self._timeout_detail = ""
         self.idle_until = 0.0
         """The pool's note: the moment on its clock after which this connection is not used again."""
         self.exchanges = 0
         """How many requests it has carried: over 1, it is a reused one."""
+        self.parsed = ResponseHead()
+        """The head of the answer, whole once `has_head`."""
+        # llhttp calls it for each line, so there is nothing in between.
+        self.on_header = self.parsed.add
         self._reset("GET")
         self.busy = False
 
@@ -66,13 +75,10 @@ class UpstreamConnection(asyncio.Protocol):
         self._is_head = method == "HEAD"
         self.status = 0
         self.reason = b""
-        self.headers: list[tuple[bytes, bytes]] = []
+        self.parsed.reset()
         self.has_head = False
         self.complete = False
         self.until_close = False
-        self.has_length = False
-        self.options: set[bytes] = set()
-        """The options of the Connection lines, lower case."""
         self._keep_alive = False
         self._dirty = False
         self._request_sent = False
@@ -82,6 +88,11 @@ class UpstreamConnection(asyncio.Protocol):
         self._pieces: list[bytes] = []
         self._held = 0
         self._error: ProxyError | None = None
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The header lines of the answer, but for the hop-by-hop ones."""
+        return self.parsed.headers()
 
     # Sending.
 
@@ -174,11 +185,23 @@ class UpstreamConnection(asyncio.Protocol):
         if self._error is not None:
             raise self._error
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether `head` would return, or raise, at once."""
+        return self.has_head or self._error is not None
+
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
+        if self.on_progress is not None:
+            self.on_progress()
+        elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     # Ending.
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an idle connection is still there: whatever comes or ends it while it is idle closes it."""
+        return self._transport is not None and not self._transport.is_closing()
 
     @property
     def reusable(self) -> bool:
@@ -310,19 +333,14 @@ class UpstreamConnection(asyncio.Protocol):
         if self.complete:
             self._dirty = True
             return
-        self.headers = []
-        self.reason = b""
+        if self.reason or self.parsed.lines:
+            # Those of an interim response, which came before this one.
+            self.parsed.reset()
+            self.reason = b""
 
     def on_status(self, reason: bytes) -> None:
         """Keep the reason phrase, which may come in parts."""
         self.reason += reason
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header line; those after the head are trailers, which are not relayed."""
-        if not self.has_head and not self.complete:
-            self.headers.append((name, value.rstrip(b" \t")))
-            if len(self.headers) > MOST_HEADERS:
-                raise UpstreamProtocolError("The upstream's answer has more than 500 header lines.")
 
     def on_headers_complete(self) -> None:
         """Decide the framing (RFC 9112 6.3); interim responses are passed over."""
@@ -345,27 +363,26 @@ class UpstreamConnection(asyncio.Protocol):
             self.complete = True
 
     def _read_framing(self, status: int, version: str) -> None:
-        if version not in {"1.1", "1.0"}:
+        is_1_0 = version == "1.0"
+        if version != "1.1" and not is_1_0:
             raise UpstreamProtocolError("The upstream answered with another HTTP version than 1.0 or 1.1.")
-        codings: list[bytes] = []
-        lengths = 0
-        options = self.options
-        for name, value in self.headers:
-            size = len(name)
-            if size == 17 and name.lower() == b"transfer-encoding":
-                codings.append(value)
-            elif size == 14 and name.lower() == b"content-length":
-                lengths += 1
-            elif size == 10 and name.lower() == b"connection":
-                connection_options(value, options)
-        if codings and (version == "1.0" or lengths or not is_chunked_only(codings)):
-            raise UpstreamProtocolError("The upstream's answer has a Transfer-Encoding that is not chunked alone.")
-        self.has_length = lengths > 0
-        self.until_close = not (codings or lengths or status in {204, 304} or self._is_head)
-        if version == "1.1":
-            self._keep_alive = b"close" not in options and not self.until_close
+        head = self.parsed
+        if len(head.lines) > MOST_HEADERS:
+            raise UpstreamProtocolError("The upstream's answer has more than 500 header lines.")
+        try:
+            head.close(status)
+        except ValueError:
+            raise UpstreamProtocolError(
+                "The upstream's answer has a Transfer-Encoding that is not chunked alone."
+            ) from None
+        if is_1_0 and head.is_chunked:
+            raise UpstreamProtocolError("The upstream's answer has a Transfer-Encoding in HTTP/1.0.")
+        self.until_close = not (head.has_length or head.is_chunked or status in {204, 304} or self._is_head)
+        options = head.options
+        if is_1_0:
+            self._keep_alive = options is not None and b"keep-alive" in options and not self.until_close
         else:
-            self._keep_alive = b"keep-alive" in options and not self.until_close
+            self._keep_alive = (options is None or b"close" not in options) and not self.until_close
 
     def on_body(self, data: bytes) -> None:
         """Hold a piece of the body until it is taken."""

@@ -8,13 +8,13 @@ from kit import url
 
 from proxy.errors import BadRequestError, TooBusyError, phrase
 from proxy.forwarding.answering import Framing, chunk, error_answer, framing, http_date, response_head
+from proxy.forwarding.response import ResponseHead
 from proxy.forwarding.rewrite import ClientAddress, Rewriter
 
 
 def head(headers: list[tuple[bytes, bytes]], **changes: Any) -> list[bytes]:
     """Return the lines of a response head without its Date."""
     arguments: dict[str, Any] = {
-        "named": frozenset(),
         "rewriter": None,
         "client": ClientAddress(b"localhost"),
         "is_chunked": False,
@@ -24,9 +24,18 @@ def head(headers: list[tuple[bytes, bytes]], **changes: Any) -> list[bytes]:
         **changes,
     }
     status, reason = arguments.pop("status"), arguments.pop("reason")
-    text = response_head(status, reason, headers, **arguments)
+    text = response_head(status, reason, read(headers, status), **arguments)
     assert text.endswith(b"\r\n\r\n")
     return [line for line in text.removesuffix(b"\r\n\r\n").split(b"\r\n") if not line.startswith(b"Date:")]
+
+
+def read(headers: list[tuple[bytes, bytes]], status: int = 200) -> ResponseHead:
+    """Read header lines as the upstream's connection does."""
+    lines = ResponseHead()
+    for name, value in headers:
+        lines.add(name, value)
+    lines.close(status)
+    return lines
 
 
 @pytest.mark.parametrize(
@@ -59,8 +68,9 @@ def test_lines_pass_with_their_bytes():
 @pytest.mark.parametrize("name", [b"Keep-Alive", b"TRAILER", b"Te", b"Upgrade", b"Proxy-Authenticate", b"connection"])
 def test_hop_by_hop_lines_stay_behind(name: bytes):
     """A line that is for this hop, or that the upstream's Connection names, is dropped."""
-    assert head([(name, b"x"), (b"X", b"y")])[1:] == [b"X: y"]
-    assert head([(b"X-Named", b"x"), (b"X", b"y")], named={b"x-named"})[1:] == [b"X: y"]
+    assert head([(name, b"z"), (b"X", b"y")])[1:] == [b"X: y"]
+    assert head([(b"X-Named", b"x"), (b"X", b"y"), (b"Connection", b"x-named, close")])[1:] == [b"X: y"]
+    assert head([(b"Connection", b"X"), (b"Date", b"d"), (b"X", b"y"), (b"Location", b"/")])[1:] == [b"Location: /"]
 
 
 @pytest.mark.parametrize(
@@ -83,15 +93,14 @@ def test_a_reason_that_is_not_text_is_replaced(reason: bytes, expected: bytes):
 def test_a_date_is_added_only_where_there_is_none():
     """RFC 9110 6.6.1: who forwards an answer without a Date adds one, and leaves one that is there."""
     arguments: dict[str, Any] = {
-        "named": frozenset(),
         "rewriter": None,
         "client": ClientAddress(b"localhost"),
         "is_chunked": False,
         "connection": None,
     }
-    added = response_head(200, b"OK", [], **arguments)
+    added = response_head(200, b"OK", read([]), **arguments)
     assert added == b"HTTP/1.1 200 OK\r\nDate: %b\r\n\r\n" % http_date()
-    kept = response_head(200, b"OK", [(b"daTE", b"long ago")], **arguments)
+    kept = response_head(200, b"OK", read([(b"daTE", b"long ago")]), **arguments)
     assert kept == b"HTTP/1.1 200 OK\r\ndaTE: long ago\r\n\r\n"
 
 
@@ -163,3 +172,35 @@ def test_our_own_answer_to_head_has_no_body():
 def test_a_status_has_its_registered_phrase(status: int, text: str):
     """RFC 9110's phrase where there is one."""
     assert phrase(status) == text
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [(b"Transfer-Encoding", b"gzip, chunked")],
+        [(b"Transfer-Encoding", b"chunked"), (b"Transfer-Encoding", b"chunked")],
+        [(b"Transfer-Encoding", b"foo")],
+        [(b"Transfer-Encoding", b"chunked"), (b"Content-Length", b"2")],
+    ],
+)
+def test_a_framing_that_could_be_read_in_two_ways_is_refused(lines: list[tuple[bytes, bytes]]):
+    """RFC 9112 6.1 and 6.3: chunked alone, or a length, never both and nothing else."""
+    with pytest.raises(ValueError, match="chunked"):
+        read(lines)
+
+
+def test_what_comes_behind_the_head_does_not_count():
+    """Trailers are read with the same call, and are no header lines."""
+    lines = read([(b"X", b"y")])
+    lines.add(b"X-Trailer", b"z")
+    lines.add(b"Connection", b"x")
+    assert lines.headers() == [(b"X", b"y")]
+
+
+def test_a_head_can_be_read_after_another():
+    """`reset` forgets everything, also the names that the one before had dropped."""
+    lines = read([(b"Connection", b"x"), (b"Date", b"d"), (b"Content-Length", b"1"), (b"X", b"y")])
+    lines.reset()
+    lines.add(b"X", b"y")
+    lines.close(200)
+    assert (lines.headers(), lines.has_date, lines.has_length, lines.options) == ([(b"X", b"y")], False, False, None)
