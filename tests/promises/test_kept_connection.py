@@ -27,24 +27,30 @@ async def test_a_good_request_before_does_not_help_a_bad_one(evil: bytes):
 async def test_each_request_has_the_token_of_its_moment():
     """The same request on the same connection carries the newer token once there is one."""
     tokens = FixedTokens("one")
-    async with RawUpstream(always(OK)) as upstream, running(settings(upstream.url), tokens) as app:
-        async with raw_client(app) as client:
-            await client.send(GET)
-            await client.response()
-            tokens.current = make_token("two")
-            await client.send(GET)
-            await client.response()
+    async with (
+        RawUpstream(always(OK)) as upstream,
+        running(settings(upstream.url), tokens) as app,
+        raw_client(app) as client,
+    ):
+        await client.send(GET)
+        await client.response()
+        tokens.current = make_token("two")
+        await client.send(GET)
+        await client.response()
     assert [b"Bearer one" in head for head in upstream.heads] == [True, False]
     assert b"Authorization: Bearer two\r\n" in upstream.heads[1]
 
 
 async def test_the_target_is_each_requests_own():
     """Same header lines, another method and target, also one that is refused."""
-    async with RawUpstream(always(OK)) as upstream, running(settings(upstream.url), FixedTokens()) as app:
-        async with raw_client(app) as client:
-            for first, status in ((b"GET /a", 200), (b"DELETE /b?c", 200), (b"GET /d#e", 400)):
-                await client.send(GET.replace(b"GET /", first))
-                assert (await client.response())[0] == status
+    async with (
+        RawUpstream(always(OK)) as upstream,
+        running(settings(upstream.url), FixedTokens()) as app,
+        raw_client(app) as client,
+    ):
+        for first, status in ((b"GET /a", 200), (b"DELETE /b?c", 200), (b"GET /d#e", 400)):
+            await client.send(GET.replace(b"GET /", first))
+            assert (await client.response())[0] == status
     assert [head.split(b" HTTP")[0] for head in upstream.heads] == [b"GET /a", b"DELETE /b?c"]
 
 
