@@ -61,7 +61,9 @@ class App:
         self._admin: AdminServer | None = None
         self._refreshing: asyncio.Task[None] | None = None
         self.url = ""
-        """Where clients reach the proxy."""
+        """Where clients on this machine reach the proxy."""
+        self.listening = ""
+        """The address that it listens on, as it was configured."""
         self.admin_url = ""
         """Where operators reach it, empty without an admin listener."""
 
@@ -75,6 +77,7 @@ class App:
             raise
         authority = address_of(settings.listen.host, port_of(sockets))
         self.url = f"http://{authority}"
+        self.listening = shown(settings.listen.host, port_of(sockets))
         self._proxy = ReverseProxy(
             settings,
             self._source,
@@ -100,9 +103,9 @@ class App:
         self._log.info(
             "started",
             version=__version__,
-            listen=self.url,
+            listen=self.listening,
             upstream=str(settings.upstream.url),
-            admin=self.admin_url or None,
+            admin=shown(settings.admin.host, port_of(admin_sockets)) if admin_sockets else None,
         )
         return self
 
@@ -162,6 +165,7 @@ class App:
         for connection in self._server.clients:
             connection.end_if_idle()
         await self._until(began + self.settings.lifecycle.drain)
+        self._proxy.cutting = True
         cut = self._server.clients
         for connection in cut:
             connection.cut_now()
@@ -208,7 +212,7 @@ class App:
             version=__version__,
             started_at=self._started_at,
             now=self._clock.wall(),
-            listen=self.url,
+            listen=self.listening,
             upstream=str(self.settings.upstream.url),
             draining=self._draining,
             token=TokenView(
@@ -238,6 +242,11 @@ def address_of(host: str, port: int) -> str:
     """Return what a caller on this machine types to reach a listener on *host* and *port*."""
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
     return f"{guard.bracketed(shown)}:{port}"
+
+
+def shown(host: str, port: int) -> str:
+    """Return the URL of a listener with the host as it was configured: who set `0.0.0.0` looks for that."""
+    return f"http://{guard.bracketed(host)}:{port}"
 
 
 def close_all(sockets: list[socket.socket]) -> None:

@@ -64,9 +64,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--log-level", choices=["debug", "info", "warning", "error"], help="log.level")
 
     demo = _command(commands, "demo", "the proxy with an Okta emulator and an echo API inside: no account", _demo)
-    demo.add_argument("--port", type=_port, help="listen on this port instead of 8080, or a free one if that is taken")
     demo.add_argument(
-        "--token-life", type=float, default=3600.0, metavar="SECONDS", help="how long the emulator's tokens live"
+        "--port", type=_port, help="listen on this port (without it: 8080, or a free one if that is taken)"
+    )
+    demo.add_argument(
+        "--token-life", type=_life, default=3600.0, metavar="DURATION", help="how long its tokens live, from 2s; 1h"
     )
     demo.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
 
@@ -122,6 +124,13 @@ def _seconds(text: str) -> float:
         if text.endswith(unit) and (number := text.removesuffix(unit)).replace(".", "", 1).isdecimal():
             return float(number) * factor
     raise argparse.ArgumentTypeError("must be a duration such as 30s, 2m or 500ms")
+
+
+def _life(text: str) -> float:
+    life = _seconds(text)
+    if life < 2:
+        raise argparse.ArgumentTypeError("must be at least 2s: a token's last second is never used")
+    return life
 
 
 def _run(options: argparse.Namespace) -> int:

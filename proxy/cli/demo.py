@@ -7,7 +7,7 @@ import sys
 
 from proxy import logs
 from proxy.app import App
-from proxy.cli.loop import raise_file_limit, run_until_done
+from proxy.cli.loop import keep_standard_files, raise_file_limit, run_until_done
 from proxy.cli.run import serve
 from proxy.config import Admin, Listen, Log, OAuth, Secret, Settings, Upstream, parse_url
 from proxy.emulator import AuthorizationServer, EchoApi
@@ -19,6 +19,7 @@ SCOPE = "api.read"
 
 def run(*, port: int | None, token_life: float, log_level: logs.Level) -> int:
     """Run the demo until a signal ends it. Needs no account, no network and no file. Raises `StartError`."""
+    keep_standard_files()
     raise_file_limit()
     writer = logs.configure(log_level, "auto", sys.stdout)
     try:

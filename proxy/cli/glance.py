@@ -20,7 +20,7 @@ async def show(app: App, *, title: str, hint: str) -> None:
 def lines(overview: Overview, admin_url: str, *, title: str, hint: str) -> list[str]:
     """Return the lines of the first screen."""
     rows = [
-        ("listening on", overview.listen),
+        ("listening on", overview.listen + on_all(overview.listen)),
         ("forwarding to", overview.upstream),
         ("token", token_text(overview)),
         ("admin page", admin_url or "off (admin.enabled)"),
@@ -55,6 +55,11 @@ def span(seconds: float) -> str:
     if seconds < 2 * 3600:
         return f"{round(seconds / 60)} min"
     return f"{round(seconds / 3600)} h"
+
+
+def on_all(url: str) -> str:
+    """Return what to say behind an address that stands for all of a machine's."""
+    return " (all addresses)" if "//0.0.0.0:" in url or "//[::]:" in url else ""
 
 
 def is_wanted() -> bool:

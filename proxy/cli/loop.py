@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -39,6 +40,8 @@ def on_signals(stop: Callable[[], None], writer: Writer) -> None:
             writer.close(timeout=0.5)
             os._exit(128 + number)
         asked = True
+        if sys.stdout is not None and sys.stdout.isatty():
+            print("\nFinishing what runs; Ctrl-C again ends it at once.", flush=True)
         stop()
 
     numbers = [signal.SIGTERM, signal.SIGINT]
@@ -54,6 +57,19 @@ def on_signals(stop: Callable[[], None], writer: Writer) -> None:
         except NotImplementedError:
             # Windows' loop has none; there the handler runs between two bytecodes.
             signal.signal(number, lambda got, _: loop.call_soon_threadsafe(handle, got))
+
+
+def keep_standard_files() -> None:
+    """
+    Open `/dev/null` for each of the standard files that is closed (`<&-`).
+
+    Else the next socket would get its number: libuv aborts on that, and a log line could end up in a connection.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def raise_file_limit() -> None:

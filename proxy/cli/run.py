@@ -10,7 +10,7 @@ import structlog
 from proxy import logs
 from proxy.app import App
 from proxy.cli import glance
-from proxy.cli.loop import on_signals, raise_file_limit, run_until_done
+from proxy.cli.loop import keep_standard_files, on_signals, raise_file_limit, run_until_done
 from proxy.config import Settings, find, has_environment_keys, load
 from proxy.errors import ConfigError
 
@@ -28,6 +28,7 @@ def run(config: str | None, environ: Mapping[str, str], *, flags: Mapping[str, o
     if path is None and not has_environment_keys(environ):
         raise ConfigError([NOTHING_CONFIGURED])
     loaded = load(path, environ, flags=flags)
+    keep_standard_files()
     raise_file_limit()
     writer = logs.configure(loaded.settings.log.level, loaded.settings.log.format, sys.stdout)
     try:

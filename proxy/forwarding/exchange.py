@@ -56,6 +56,7 @@ class Exchange:
         "_upload",
         "keep_alive",
         "message",
+        "reason",
         "sent",
         "started",
         "status",
@@ -82,6 +83,8 @@ class Exchange:
         """`time.perf_counter()` when the request was there."""
         self.keep_alive = not message.should_close and not client.is_last(message)
         """Whether the client's connection may be used again."""
+        self.reason = ""
+        """At which step the upstream failed: the error type of RFC 9209, for the log."""
         self.status = 0
         """The status that the client was sent, 0 as long as it was sent none."""
         self.sent = 0

@@ -18,7 +18,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 
 from proxy.config import Settings
 from proxy.config.urls import is_loopback
-from proxy.errors import InternalError, ProxyError, TooBusyError
+from proxy.errors import InternalError, ProxyError, TooBusyError, UpstreamError
 from proxy.forwarding.admission import Admission, Prepared
 from proxy.forwarding.answering import error_answer
 from proxy.forwarding.connection import ClientConnection
@@ -65,6 +65,8 @@ class ReverseProxy:
         self.log = structlog.get_logger("requests").bind()
         self.log_requests = settings.log.level in {"debug", "info"}
         self.draining = False
+        self.cutting = False
+        """Whether the drain's time is up, and what still runs is being cut."""
         self.connection_ended = asyncio.Event()
         """Set whenever a client's connection ends; for the drain, which clears it."""
         self._prefix = secrets.token_hex(4)
@@ -141,7 +143,7 @@ class ProxyConnection(ClientConnection):
         if self._exchange is not None:
             exchange, self._exchange = self._exchange, None
             exchange.close()
-            self._record(exchange, CLIENT_LEFT, "client_left")
+            self._record(exchange, CLIENT_LEFT, "cut_at_drain_end" if self._proxy.cutting else "client_left")
         self._loop.call_soon(self._proxy.connection_ended.set)
 
     def begin(self, message: RawRequestMessage) -> bool:
@@ -179,6 +181,7 @@ class ProxyConnection(ClientConnection):
             status, keep = exchange.status, exchange.keep_alive
         except ProxyError as problem:
             status, error = problem.status, problem.code
+            exchange.reason = problem.proxy_status if isinstance(problem, UpstreamError) else ""
             # An HTTP/1.0 client that asked to keep the connection would have to be told that it is kept.
             keep = exchange.may_keep_alive(problem) and not self.is_last(exchange.message)
             exchange.sent = self._answer(problem, exchange.message.method, exchange.request_id, closes=not keep)
@@ -189,7 +192,7 @@ class ProxyConnection(ClientConnection):
         except ConnectionError:
             status, error = CLIENT_LEFT, "client_left"
         except asyncio.CancelledError:
-            status, error = CLIENT_LEFT, "client_left"
+            status, error = CLIENT_LEFT, "cut_at_drain_end" if self._proxy.cutting else "client_left"
             raise
         except Exception:
             status, error = 500, "internal_error"
@@ -224,6 +227,8 @@ class ProxyConnection(ClientConnection):
         if error is None and not proxy.log_requests:
             return
         more: dict[str, Any] = {} if error is None else {"error": error}
+        if exchange.reason:
+            more["reason"] = exchange.reason
         self._log(
             message.method,
             shown_path(message.path),

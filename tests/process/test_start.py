@@ -1,10 +1,13 @@
 """How the process starts, or says in one line why it does not."""
 
+import asyncio
 import socket
+import sys
 import time
 
 import pytest
 from command import command, environment, output_of
+from kit import GET, OK, RawUpstream, always, raw_client
 
 NOWHERE = "http://127.0.0.1:1"
 
@@ -86,3 +89,55 @@ async def test_wrong_usage_exits_2(arguments: tuple[str, ...]):
     code, output = await output_of(*arguments, environ=environment(NOWHERE, NOWHERE + "/token"))
     assert code == 2
     assert "usage: okta-proxy" in output
+
+
+async def test_closed_standard_files_do_no_harm():
+    """Started with its standard files closed, it serves; no connection gets their numbers."""
+    async with RawUpstream(always(OK)) as upstream:
+        environ = environment(upstream.url, NOWHERE + "/token", OKTA_PROXY_INJECT__CLIENT_AUTHORIZATION="keep")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        closed = "import os,sys; [os.close(n) for n in (0, 1, 2)]; os.execv(sys.executable, sys.argv[1:])"
+        arguments = [sys.executable, "-c", closed, sys.executable, "-m", "proxy", "run", "--port", str(port)]
+        process = await asyncio.create_subprocess_exec(*arguments, env=environ)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            await asyncio.wait_for(reachable(port), 20)
+            async with raw_client(url) as client:
+                await client.send(GET.replace(b"\r\n\r\n", b"\r\nAuthorization: own\r\n\r\n"))
+                assert (await client.response())[0] == 200
+            process.terminate()
+            assert await process.wait() == 0
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+
+async def reachable(port: int) -> None:
+    """Return when somebody listens on *port*: without output there is no other sign."""
+    while True:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.02)
+            continue
+        writer.close()
+        return
+
+
+async def test_an_address_for_all_is_shown_as_it_was_configured():
+    """Who listens on 0.0.0.0 reads that, and the line to try has an address that works."""
+    environ = environment(
+        NOWHERE, NOWHERE + "/token", OKTA_PROXY_LISTEN__HOST="0.0.0.0", OKTA_PROXY_LISTEN__ALLOW_REMOTE="true"
+    )
+    async with command("run", environ=environ) as proxy:
+        assert proxy.url.startswith("http://0.0.0.0:")
+
+
+@pytest.mark.parametrize("life", ["0", "-5", "nan", "1", "x"])
+async def test_a_token_life_that_cannot_be_is_usage(life: str):
+    """The demo's tokens live for 2 s at least; anything else is told, without a traceback."""
+    code, output = await output_of("demo", "--token-life", life, environ=environment(NOWHERE, NOWHERE + "/token"))
+    assert code == 2
+    assert "Traceback" not in output
