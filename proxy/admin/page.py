@@ -151,7 +151,7 @@ def _token(overview: Overview) -> str:
     return _facts(
         (
             f'<span id="expires-label">{"Expires" if seconds_left(overview) != 0 else "Expired"}</span>',
-            _when("expires", token.expires_at, now),
+            _when("expires", token.expires_at, now, never="there is no token yet"),
         ),
         ("Last refresh", _when("refreshed", token.refreshed_at, now)),
         (f'<span id="next-label">{"Next refresh" if healthy else "Next try"}</span>', _next(overview)),

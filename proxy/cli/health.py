@@ -17,8 +17,8 @@ TIMEOUT = 2.0
 ANSWER_LIMIT = 16 * 1024
 """Bytes read of an answer: ours have a few hundred."""
 
-REASON_LIMIT = 200
-"""Characters of an answer's text that are shown."""
+REASON_LIMIT = 600
+"""Characters of an answer's text that are shown: a cause, its remedy and the place where that is done."""
 
 
 class ProbeError(Exception):

@@ -3,10 +3,11 @@
 import json
 import sys
 
+from proxy.cli.output import write
 from proxy.config import schema
 
 
 def run() -> int:
-    """Print the schema and return the exit code."""
-    sys.stdout.write(json.dumps(schema(), indent=2) + "\n")
+    """Print the schema and return the exit code. Raises `StartError` if it cannot be written."""
+    write(json.dumps(schema(), indent=2), sys.stdout)
     return 0

@@ -7,7 +7,9 @@ import sys
 from collections.abc import Mapping
 from typing import Literal
 
-from proxy.config import Settings, find, load
+from proxy.cli.output import write
+from proxy.config import Settings, find, has_environment_keys, load
+from proxy.errors import ConfigError
 from proxy.forwarding.admission import token_value
 from proxy.tokens.answer import read_answer
 from proxy.tokens.clock import SystemClock
@@ -20,8 +22,17 @@ NO_TOKEN = 3
 
 
 def run(config: str | None, environ: Mapping[str, str], *, shape: Shape) -> int:
-    """Print a fresh token in the wanted *shape* to standard output; 3 if there is none. Raises `ConfigError`."""
-    settings = load(find(config, environ), environ).settings
+    """
+    Print a fresh token in the wanted *shape* to standard output; 3 if there is none.
+
+    Raises `ConfigError`, and `StartError` if the token cannot be written.
+    """
+    path = find(config, environ)
+    if path is None and not has_environment_keys(environ):
+        from proxy.cli.run import NOTHING_CONFIGURED  # noqa: PLC0415  # it imports the whole proxy
+
+        raise ConfigError([NOTHING_CONFIGURED])
+    settings = load(path, environ).settings
     result = asyncio.run(fetch(settings, environ))
     if isinstance(result, Failure):
         print(f"okta-proxy: {result.detail}", file=sys.stderr)
@@ -30,7 +41,7 @@ def run(config: str | None, environ: Mapping[str, str], *, shape: Shape) -> int:
     if text is None:
         print("okta-proxy: the token is opaque (no JWT): it has no claims to show", file=sys.stderr)
         return NO_TOKEN
-    print(text)
+    write(text, sys.stdout)
     return 0
 
 

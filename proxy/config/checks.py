@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from proxy.config.issuer import okta_token_url, organization_of
 from proxy.config.names import shown
 from proxy.config.outbound import usable_proxy
+from proxy.config.settings import Url
 from proxy.config.urls import parse_host, parse_url
 
 T = TypeVar("T")
@@ -101,7 +102,7 @@ def _issuer(text: str) -> str:
         raise ValueError("must begin with https://, as in https://dev-123456.okta.com/oauth2/default")
     issuer = text.rstrip("/")
     url = parse_url(issuer)
-    _refuse_console(url.host)
+    _refuse_console(url)
     if issuer.endswith("/v1/token"):
         raise ValueError("is a token endpoint: leave /v1/token out, or write it as oauth.token_url")
     if "/.well-known/" in issuer:
@@ -111,16 +112,20 @@ def _issuer(text: str) -> str:
 
 def _token_url(text: str) -> str:
     url = parse_url(text, parts=("query",))
-    _refuse_console(url.host)
+    _refuse_console(url)
     if okta_token_url(text) is not None:
         raise ValueError("is an issuer, no token endpoint: write it as oauth.issuer")
     return text
 
 
-def _refuse_console(host: str) -> None:
-    organization = organization_of(host)
+def _refuse_console(url: Url) -> None:
+    organization = organization_of(url.host)
     if organization is not None:
-        raise ValueError(f"is the address of the admin console, which gives no tokens: write https://{organization}")
+        # Any other path is a page of the console's.
+        path = url.path if re.fullmatch(r"/oauth2/[\w/.-]+", url.path) else ""
+        raise ValueError(
+            f"is the address of the admin console, which gives no tokens: write https://{organization}{path}"
+        )
 
 
 def _client_id(text: str) -> str:

@@ -74,6 +74,24 @@ def parse_map(text: str) -> dict[str, Scalar]:
     return raw
 
 
+def parse_list(text: str) -> list[Scalar]:
+    """Return a list that is written as YAML in one text; ValueError if it is none."""
+    import yaml  # noqa: PLC0415
+
+    try:
+        node = _compose(text, "")
+    except ConfigError:
+        node = None
+    if not isinstance(node, yaml.SequenceNode):
+        problem = "must be a list, written as YAML or with blanks or commas: [one, two] or one two"
+        raise ValueError(problem)  # noqa: TRY004  # a user's mistake, no caller's
+    reader = _Reader("")
+    entries = [reader.scalar(item, "") for item in node.value]
+    if reader.problems:
+        raise ValueError("must be a list of texts: put an entry that holds a colon, a brace or a mark in quotes")
+    return entries
+
+
 class _Reader:
     """Collects entries and problems from the nodes of one file."""
 

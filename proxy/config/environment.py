@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 
 from proxy.config.document import Entry
-from proxy.config.keys import KEYS
+from proxy.config.keys import KEYS, SECTIONS
 from proxy.config.references import trimmed
 
 PREFIX = "OKTA_PROXY_"
@@ -40,13 +40,17 @@ def near_misses(environ: Mapping[str, str]) -> list[str]:
 
 
 def _meant(name: str) -> str | None:
-    """Return the variable that *name* is a slip of: its underscores, its case, its section missing, a letter wrong."""
+    """Return the variable that *name* is a slip of: its underscores, its case, a part missing, a letter wrong."""
     import difflib  # noqa: PLC0415  # only when there is something to compare
 
     upper = name.upper().replace("-", "_")
     if not upper.startswith(PREFIX) or upper == f"{PREFIX}CONFIG" or not re.fullmatch(r"[A-Z0-9_]{1,80}", upper):
         return None
     rest = upper.removeprefix(PREFIX)
+    if rest.rstrip("_").lower() in SECTIONS:
+        # A section alone: its first key is the likeliest, and shows how the others are written.
+        section = rest.rstrip("_")
+        return PREFIX + next(known for known in _SUFFIXES if known.startswith(f"{section}__"))
     for known, full in _SUFFIXES.items():
         section, _, key = full.upper().partition(".")
         if rest in (f"{section}_{key}", f"{section}___{key}", known, key):

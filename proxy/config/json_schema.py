@@ -51,7 +51,7 @@ def _type(key: Key) -> dict[str, Any]:
         "url": [text],
         "flag": [{"type": "boolean"}, _REFERENCE],
         "choice": [{"enum": list(key.choices)}, _REFERENCE],
-        "count": [number, _REFERENCE],
+        "count": [number, {**text, "pattern": "^[0-9]{1,18}$"}, _REFERENCE],
         "size": [{**text, "pattern": "^[0-9]{1,12}(B|KiB|MiB|GiB)?$"}, number, _REFERENCE],
         "duration": [{**text, "pattern": r"^([0-9]{1,12}(\.[0-9]{1,9})?(ms|s|m|h)|0)$"}, {"const": 0}, _REFERENCE],
         "list": [{"type": "array", "items": texts}, text],

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from proxy.config.document import Bare, Raw, Scalar, parse_map
+from proxy.config.document import Bare, Raw, Scalar, parse_list, parse_map
 from proxy.config.keys import Key, Kind
 from proxy.config.names import shown
 from proxy.config.settings import Secret
@@ -121,13 +121,23 @@ def _bounds(key: Key) -> str:
 
 
 def _list(_: Key, raw: Raw) -> tuple[str, ...]:
-    """Return a list: YAML's, or one text whose entries are separated by blanks or commas."""
+    """Return a list: YAML's, or one text that is YAML's `[one, two]` or has entries between blanks or commas."""
     if isinstance(raw, str):
-        raw = [raw] if isinstance(raw, Bare) else list(re.split(r"[\s,]+", raw))
+        raw = _entries(raw)
     if isinstance(raw, dict):
         raise ValueError("must be a list, as in [one, two]")  # noqa: TRY004  # a user's mistake, no caller's
     entries = {f"entry {number}": item for number, item in enumerate(raw, 1) if item is not None and item != ""}
     return tuple(dict.fromkeys(_clean_all(entries).values()))
+
+
+def _entries(text: str) -> list[Scalar]:
+    """Return the entries of a list that is written as one text."""
+    if isinstance(text, Bare):
+        return [text]
+    # One pair of brackets around all; those of an IPv6 address are the host's own.
+    if re.fullmatch(r"\s*\[[^][]*\]\s*", text) and not re.fullmatch(r"\s*\[[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]\s*", text):
+        return parse_list(text)
+    return list(re.split(r"[\s,]+", text))
 
 
 def _map(_: Key, raw: Raw) -> dict[str, str]:

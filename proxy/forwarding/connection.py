@@ -178,11 +178,17 @@ class ClientConnection(RequestHandler):
             while not self._force_close:
                 if not self._messages and self._handover is None:
                     await self._next_message()
+                if self._paused:
+                    # A client that pipelines and does not read its answers waits like any other.
+                    await self.drain()
                 if not await self._serve_next():
                     await self._linger()
                     break
                 self._after_upgrade()
                 self._await_next()
+        except ConnectionError:
+            # The client left while it was waited for.
+            return
         finally:
             self._let_go()
 
@@ -220,6 +226,7 @@ class ClientConnection(RequestHandler):
             or self._refusal is not None
             or isinstance(message, _ErrInfo)
             or message.upgrade
+            or self._paused
         ):
             return False
         self._request_in_progress = True

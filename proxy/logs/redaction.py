@@ -38,10 +38,12 @@ _FIELD = re.compile(
     r"\b(authorization|cookie)(?:[\"']\s{0,3}[:,]\s{0,3}b?[\"']?|\s{0,3}[:=]\s{0,3}[\"']?)[^\r\n\"']+",
     re.IGNORECASE,
 )
-# The words are what prose, and Okta's error texts, have after a scheme's name.
+# The words are what prose, and Okta's error texts, have after a scheme's name; so is any other that is spelled as an
+# ordinary word is. Base64 has letters of both cases within, even where it has no digit.
 _SCHEME = re.compile(
     r"\b(bearer|basic|dpop)\s+"
     r"(?!(?:and|auth|authentication|bound|challenge|error|header|is|nonce|or|proof|realm|required|scheme|tokens?)\b)"
+    r"(?!(?-i:[A-Za-z][a-z]{0,19})[.:!?)]*(?:[\s,;\"'<>]|$))"
     r"[^\s,;\"'<>]+",
     re.IGNORECASE,
 )

@@ -18,6 +18,9 @@ from proxy.tokens.source import Token
 LARGEST_ANSWER = 64 * 1024
 """Bytes that are read of an answer; a longer one is a failure."""
 
+_JUDGED = 1000
+"""Characters of a server's text that tell what it means."""
+
 _SCHEMES = {"bearer": "Bearer", "dpop": "DPoP", "": "Bearer"}
 _ERROR_NAMES = ("error", "errorCode")
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
@@ -43,7 +46,7 @@ def read_answer(answer: Answer, secret: str) -> Token | Failure:
     """
     document = _json_object(answer.body)
     # A 200 with an error is one, whatever else it holds: x/oauth2 takes it so too.
-    if answer.status != 200 or (document is not None and _text(document, _ERROR_NAMES, secret, 64)):
+    if answer.status != 200 or (document is not None and _text(document, _ERROR_NAMES)):
         return _error(document or {}, secret, answer)
     found = _token(answer, document) if document is not None else "it is not a JSON object"
     if isinstance(found, Token):
@@ -97,24 +100,27 @@ def _token(answer: Answer, document: dict[str, object]) -> Token | str:
 def _error(document: dict[str, object], secret: str, answer: Answer) -> Failure:
     """Return the failure that an error document, or an answer without one, means."""
     status = answer.status
-    error = _text(document, _ERROR_NAMES, secret, 64)
-    description = _text(document, ("error_description", "errorSummary"), secret, 240)
+    error, description = _text(document, _ERROR_NAMES), _text(document, ("error_description", "errorSummary"))
+    # A 200 with an error document is judged as the 400 that it should have been.
+    # What it means is told from the server's own words: a secret that is a word of theirs would hide it.
+    words = description[:_JUDGED]
+    refused = is_refusal(400 if status == 200 else status, error, words)
+    remedy = ""
+    if refused or is_about_clocks(words):
+        cause, do = remedy_for(status, error, words)
+        remedy = f"Likely cause: {cause}. {do}"
+    error, description = printable(error, secret, 64), printable(description, secret, 240)
     said = f"{error}: {description}" if error and description else error or description
     message = f"The token endpoint answered {status}{', ' if said else ''}{said.removesuffix('.')}."
-    # A 200 with an error document is judged as the 400 that it should have been.
-    refused = is_refusal(400 if status == 200 else status, error, description)
-    remedy = ""
-    if refused or is_about_clocks(description):
-        cause, do = remedy_for(status, error, description)
-        remedy = f"Likely cause: {cause}. {do}"
     outcome: Outcome = "refused" if refused else "limited" if status == 429 else "failed"
     delay = None if refused else named_delay(answer.headers, answer.sent_wall, limited=status == 429)
     return Failure(outcome, message, remedy, error or None, status, delay, request_id(answer, secret))
 
 
-def _text(document: dict[str, object], names: tuple[str, ...], secret: str, limit: int) -> str:
+def _text(document: dict[str, object], names: tuple[str, ...]) -> str:
+    """Return the server's words as they are: to be judged, and to be shown only after `printable`."""
     for name in names:
         value = document.get(name)
         if isinstance(value, str) and value:
-            return printable(value, secret, limit)
+            return value
     return ""

@@ -20,7 +20,7 @@ from proxy.tokens.authentication import authenticate
 from proxy.tokens.clock import Clock
 from proxy.tokens.credentials import SecretFileError, read_secret
 from proxy.tokens.discovery import is_acceptable, metadata_urls, read_metadata
-from proxy.tokens.failure import Failure
+from proxy.tokens.failure import Failure, printable
 
 CONNECT_TIMEOUT = 3.0
 TOTAL_TIMEOUT = 8.0
@@ -186,8 +186,13 @@ def translate(error: BaseException) -> Failure:
 
     Never the exception's text: a client library's may hold the request's headers (RELIABILITY, section 0, item 2).
     """
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        # The host is configuration: nothing of it is secret.
+        what = f"its name, {printable(error.host, limit=100)}, cannot be resolved"
+        return Failure(
+            "unreachable", f"The token endpoint was not reached: {what}.", "Check oauth.issuer, or the network."
+        )
     table: tuple[tuple[type[BaseException], str, str], ...] = (
-        (aiohttp.ClientConnectorDNSError, "its name cannot be resolved", "Check oauth.issuer, or the network."),
         (
             aiohttp.ClientConnectorCertificateError,
             "its TLS certificate is not trusted",

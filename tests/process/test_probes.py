@@ -126,7 +126,7 @@ def test_health_is_0_and_silent_when_the_process_serves(serve, capsys) -> None:
     [
         (says(NOT_READY), "answered 503: No usable token yet: the first request has not ended."),
         (says(b"HTTP/1.1 404 Not Found\r\n\r\n"), "answered 404"),
-        (says(b"HTTP/1.1 500 x\r\n\r\n\x1b[31mred\x07" + b"x" * 1000), "answered 500: ?[31mred?" + "x" * 191),
+        (says(b"HTTP/1.1 500 x\r\n\r\n\x1b[31mred\x07" + b"x" * 1000), "answered 500: ?[31mred?" + "x" * 591),
         (says(b""), "closed without an answer of HTTP"),
         (says(b"SSH-2.0-OpenSSH_9.2\r\n"), "closed without an answer of HTTP"),
         (says(b"HTTP/1.1\r\n\r\n"), "closed without an answer of HTTP"),
@@ -228,6 +228,16 @@ def test_a_name_that_is_no_name_is_no_traceback(capsys) -> None:
     assert health.run("http://b\u00fccher:8081", {}) == 1
     assert health.run("http://" + "a" * 64 + ".invalid:8081", {}) == 1
     assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_a_refusals_remedy_is_shown_whole(serve, capsys) -> None:
+    """The longest of our own details, a cause with its remedy and its place, is not cut; what is longer is."""
+    detail = "The token endpoint refused. Likely cause: " + "word " * 70 + "the end"
+    server = serve(says(b"HTTP/1.1 503 No\r\n\r\n" + detail.encode()), says(b"HTTP/1.1 503 No\r\n\r\n" + b"x" * 700))
+    assert health.run(server.url, {}) == 1
+    assert capsys.readouterr().err.endswith(f"{detail}\n")
+    assert health.run(server.url, {}) == 1
+    assert capsys.readouterr().err.endswith(": " + "x" * 600 + "\n")
 
 
 def test_wait_ends_when_the_proxy_is_ready(serve, capsys, monkeypatch) -> None:

@@ -1,6 +1,10 @@
 """`okta-proxy token`."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from command import environment, output_of
@@ -53,3 +57,31 @@ async def test_no_token_is_exit_3(shape: tuple[str, ...]):
     assert "invalid_client" in output
     assert "oauth.client_secret" in output
     assert "wrong-secret" not in output
+
+
+async def test_without_a_configuration_it_says_where_to_begin(tmp_path):
+    """Nothing at all is configured: the demo and the example are named, as `run` does."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("OKTA_PROXY_")}
+    code, output = await output_of("token", environ=environ, cwd=tmp_path)
+    assert code == 2
+    assert "okta-proxy demo" in output
+    assert "config.example.yaml" in output
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+@pytest.mark.parametrize("arguments", [("schema",), ("check", "--offline")])
+def test_output_that_cannot_be_written_is_one_line(arguments: tuple[str, ...]):
+    """A full disk is told in a line with exit code 1, and no traceback."""
+    environ = environment("https://api.example", "https://tokens.example/token")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "proxy", *arguments],
+            env=environ,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "okta-proxy: the output cannot be written: No space left on device\n"

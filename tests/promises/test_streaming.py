@@ -4,7 +4,20 @@ import asyncio
 import contextlib
 
 import pytest
-from kit import OK, RawConnection, RawUpstream, every_loop, get, proxied, raw_client
+from kit import (
+    GET,
+    OK,
+    FixedTokens,
+    RawConnection,
+    RawUpstream,
+    always,
+    every_loop,
+    get,
+    proxied,
+    raw_client,
+    running,
+    settings,
+)
 
 SSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 FRAMINGS = {
@@ -182,3 +195,28 @@ async def test_many_uploads_on_one_connection(step: int):
         assert (await client.message()).body == b"ok"
         assert (await client.ending()).data == b""
         assert len(upstream.heads) == 4
+
+
+async def test_a_client_that_pipelines_and_does_not_read_is_held_back():
+    """Its requests are not answered into memory: after some the upstream sees no more, and all come when it reads."""
+    count, body = 1000, b"x" * 60_000
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    async with (
+        RawUpstream(always(answer)) as upstream,
+        running(settings(upstream.url), FixedTokens()) as app,
+        raw_client(app) as client,
+    ):
+        client.writer.transport.pause_reading()
+        sending = asyncio.ensure_future(client.send(GET * count))
+        seen = -1
+        while seen != len(upstream.heads):
+            seen = len(upstream.heads)
+            # Still means held back: there is no event for what does not happen.
+            await asyncio.wait({sending}, timeout=0.3)
+            await asyncio.sleep(0.1)
+        assert 0 < seen < count / 2
+        client.writer.transport.resume_reading()
+        for _ in range(count):
+            assert (await client.response())[2] == body
+        await sending
+        assert len(upstream.heads) == count

@@ -125,6 +125,11 @@ def test_the_token_of_a_healthy_proxy():
     assert reading.attributes["life"]["value"] == "2700"
 
 
+def test_before_the_first_token_nothing_expires():
+    """Without a token there is no moment at which it ends, which is not the same as never."""
+    assert Reading(replace(OVERVIEW, token=DOWN)).text["expires"] == "there is no token yet"
+
+
 def test_a_failed_refresh_of_a_usable_token_is_told_without_alarm():
     """The error is shown beside the reassurance that the token in use is still good."""
     reading = Reading(replace(OVERVIEW, token=replace(GOOD, error="Okta was slow.", error_code="token_unavailable")))

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from proxy.cli.doctor.report import Report, failed, passed, secret_values, skipped, spellings, summary, warned
+from proxy.cli.doctor.report import Fixed, Report, failed, passed, secret_values, skipped, spellings, summary, warned
 
 SECRET = "s3cret/with+signs"
 
@@ -54,6 +54,12 @@ def test_a_hidden_secret_is_stars_in_every_spelling(form):
 def test_the_longer_of_two_secrets_goes_first():
     """A secret that holds another one is hidden whole."""
     assert "***\n" in printed(passed("x", "longer-secret"), hidden=("longer", "longer-secret"))
+
+
+def test_our_own_words_are_left():
+    """A secret that is a word of ours stays in lines that are ours alone, and goes wherever else it stands."""
+    out = printed(failed("token", "they said wrong", Fixed("It is wrong."), "They: wrong"), hidden=("wrong", "token"))
+    assert out.startswith("FAIL token: they said ***\n     It is wrong.\n     They: ***\n")
 
 
 def test_what_is_too_short_to_be_a_secret_is_left():

@@ -1,13 +1,15 @@
 """What the doctor makes of clocks, of token answers and of what stands in tokens."""
 
 import base64
+import io
 import json
 
 import pytest
 
 from proxy.cli.doctor import claims, clock, grant
 from proxy.cli.doctor.claims import Content
-from proxy.tokens.answer import Answer
+from proxy.cli.doctor.report import Report
+from proxy.tokens.answer import Answer, read_answer
 from proxy.tokens.endpoint import Fetched
 from proxy.tokens.failure import Failure
 
@@ -96,7 +98,33 @@ def test_a_failure_without_a_remedy_gets_one():
     assert limited.remedy[0].startswith("Try again in 7 s.")
     assert limited.remedy[1].endswith("x-okta-request-id abc123")
     assert grant.refused(Failure("limited", "429.")).remedy[0].startswith("Try again in a minute.")
-    assert grant.refused(Failure("failed", "503.")).remedy[0].startswith("That passes by itself")
+    assert grant.refused(Failure("failed", "503.", status=503)).remedy[0].startswith("That passes by itself")
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "remedy"),
+    [
+        (302, None, "A token endpoint does not redirect: a wrong address"),
+        (200, None, "This server's answer has no token that can be used: check oauth.issuer or oauth.token_url."),
+        (200, "temporarily_unavailable", "That passes by itself"),
+    ],
+)
+def test_what_does_not_pass_by_itself_is_not_said_to(status, error, remedy):
+    """A redirect and a success without a usable token are a wrong address, whatever the time."""
+    assert grant.refused(Failure("failed", "no.", error=error, status=status)).remedy[0].startswith(remedy)
+
+
+@pytest.mark.parametrize("secret", ["secret", "wrong", "client"])
+def test_a_placeholder_as_the_secret_does_not_spoil_the_remedy(secret):
+    """The remedy is chosen from the server's own words and printed whole, though the secret is one of ours."""
+    told = {"error": "invalid_client", "error_description": "The client secret supplied is invalid."}
+    failure = read_answer(Answer(401, {}, json.dumps(told).encode(), 1.0, NOW), secret)
+    assert isinstance(failure, Failure)
+    stream = io.StringIO()
+    report = Report(stream, colours=False)
+    report.hide(secret)
+    report.add(grant.refused(failure))
+    assert "Likely cause: the client secret is wrong. Copy it again into oauth.client_secret" in stream.getvalue()
 
 
 def part(value):

@@ -52,6 +52,11 @@ def test_a_right_value_gets_its_usual_form(full: str, value: object, checked: ob
         (
             "oauth.issuer",
             "https://dev-1-admin.okta.com/oauth2/default",
+            ["is the address of the admin console, which gives no tokens: write https://dev-1.okta.com/oauth2/default"],
+        ),
+        (
+            "oauth.issuer",
+            "https://dev-1-admin.okta.com/admin/dashboard",
             ["is the address of the admin console, which gives no tokens: write https://dev-1.okta.com"],
         ),
         (
@@ -72,7 +77,9 @@ def test_a_right_value_gets_its_usual_form(full: str, value: object, checked: ob
         (
             "oauth.token_url",
             "https://dev-1-admin.okta.com/oauth2/v1/token",
-            ["is the address of the admin console, which gives no tokens: write https://dev-1.okta.com"],
+            [
+                "is the address of the admin console, which gives no tokens: write https://dev-1.okta.com/oauth2/v1/token"
+            ],
         ),
         (
             "oauth.client_id",

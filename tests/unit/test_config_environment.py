@@ -49,6 +49,8 @@ def test_whether_the_environment_configures_anything(environ: dict[str, str], co
         ("OKTA_PROXY_OAUTH__SCOPE", "OKTA_PROXY_OAUTH__SCOPES"),
         ("OKTA_PROXY_UPSTRAEM_URL", "OKTA_PROXY_UPSTREAM__URL"),
         ("OKTA_PROXY_PORT", "OKTA_PROXY_LISTEN__PORT"),
+        ("OKTA_PROXY_UPSTREAM", "OKTA_PROXY_UPSTREAM__URL"),
+        ("okta_proxy_oauth__", "OKTA_PROXY_OAUTH__ISSUER"),
     ],
 )
 def test_a_slip_in_a_name_is_warned_of(name: str, meant: str) -> None:
@@ -77,7 +79,8 @@ def test_a_slip_in_a_name_is_warned_of(name: str, meant: str) -> None:
             "OKTA_PROXY_ADMIN_PORT_8081_TCP_PORT": "8081",
         },
         {"OKTA_PROXY_CONFIG": "config.yaml", "OKTA_PROXY_LISTEN__PORT": "1", "OKTA_CLIENT_ID": "x", "HOME": "/"},
-        {"OKTA_PROXY_OAUTH_CLIENT_ID": ""},
+        {"OKTA_PROXY_OAUTH_CLIENT_ID": "", "OKTA_PROXY_OAUTH": ""},
+        {"OKTA_PROXY_ADMIN": "tcp://10.0.0.2:8081"},
         {"OKTA_PROXY_": "x", "OKTA_PROXY_\n": "x", "OKTA_PROXY_OAUTH__\udc80": "x"},
     ],
 )

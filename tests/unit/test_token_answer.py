@@ -295,6 +295,15 @@ def test_a_secret_that_the_answer_echoes_is_not_passed_on(form):
             assert SECRET not in shown
 
 
+def test_a_secret_is_not_cut_in_the_middle_by_a_long_answer():
+    """Many echoes become short stars; what stands behind them is without the secret too, wherever the text ends."""
+    for padding in range(60):
+        told = {"error": "invalid_client", "error_description": "." * padding + SECRET * 80}
+        failure = read(401, told)
+        assert isinstance(failure, Failure)
+        assert SECRET[:6] not in failure.detail
+
+
 def test_an_echoed_token_is_not_passed_on():
     """What looks like a JWT is replaced in a description."""
     failure = read(400, {"error": "invalid_request", "error_description": f"bad {GOOD['access_token']} there"})

@@ -148,7 +148,7 @@ async def test_a_name_that_nobody_knows():
     """A failed look-up says so and leads to the issuer."""
     failure = await failed(endpoint("https://unknown.test/token"))
     assert failure.outcome == "unreachable"
-    assert "name cannot be resolved" in failure.message
+    assert "its name, unknown.test, cannot be resolved" in failure.message
     assert "oauth.issuer" in failure.remedy
 
 

@@ -2,7 +2,7 @@
 
 import ssl
 
-from proxy.cli.doctor.report import Verdict, failed, passed, warned
+from proxy.cli.doctor.report import Fixed, Verdict, failed, passed, warned
 from proxy.config import Settings
 from proxy.forwarding.pool import tls_context
 from proxy.tokens.credentials import SecretFileError, read_secret
@@ -19,9 +19,9 @@ def check(settings: Settings) -> list[Verdict]:
     try:
         secret = read_secret(settings.oauth)
     except SecretFileError as error:
-        return [*verdicts, failed(STEP, str(error), "Put the client secret there, and nothing else.")]
+        return [*verdicts, failed(STEP, str(error), Fixed("Put the client secret there, and nothing else."))]
     if settings.oauth.client_secret_file is not None:
-        verdicts.append(passed(STEP, "oauth.client_secret_file holds a secret"))
+        verdicts.append(passed(STEP, Fixed("oauth.client_secret_file holds a secret")))
     return [*verdicts, *suspicious(secret)]
 
 
@@ -41,4 +41,4 @@ def suspicious(secret: str) -> list[Verdict]:
         what = "has characters that Okta's secrets never have"
     else:
         return []
-    return [warned(STEP, f"the client secret {what}", "Copy it again, with Okta's own copy button.")]
+    return [warned(STEP, Fixed(f"the client secret {what}"), Fixed("Copy it again, with Okta's own copy button."))]

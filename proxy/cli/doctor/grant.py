@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from proxy.cli.doctor import clock
-from proxy.cli.doctor.report import Verdict, failed, passed, skipped, warned
+from proxy.cli.doctor.report import Fixed, Verdict, failed, passed, skipped, warned
 from proxy.config import OAuth
 from proxy.tokens.answer import Answer, has_expiry, read_answer
 from proxy.tokens.clock import SystemClock
@@ -51,7 +51,7 @@ def judge(fetched: Fetched | Failure, asked: tuple[str, ...], received: float) -
 
 def refused(failure: Failure) -> Verdict:
     """Return the verdict on a request that brought no token."""
-    remedy = [failure.remedy or _general_remedy(failure)]
+    remedy: list[str] = [Fixed(failure.remedy or _general_remedy(failure))]
     if failure.request_id is not None:
         remedy.append(f"For Okta's support and its System Log: x-okta-request-id {failure.request_id}")
     return failed(STEP, failure.message, *remedy)
@@ -61,6 +61,12 @@ def _general_remedy(failure: Failure) -> str:
     if failure.outcome == "limited":
         wait = f"in {failure.delay:.0f} s" if failure.delay is not None else "in a minute"
         return f"Try again {wait}. Who else asks with this client? (Okta: Reports > Rate Limits)"
+    if failure.status is not None and 300 <= failure.status < 400:
+        return (
+            "A token endpoint does not redirect: a wrong address (oauth.issuer, oauth.token_url), or a captive portal."
+        )
+    if failure.status == 200 and failure.error is None:
+        return "This server's answer has no token that can be used: check oauth.issuer or oauth.token_url."
     return "That passes by itself as a rule: the proxy tries again on its own. See status.okta.com if it does not."
 
 

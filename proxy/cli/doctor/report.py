@@ -2,6 +2,7 @@
 What the doctor prints: a line for each verdict, its remedy indented below it, and the counts at the end.
 
 Everything that is printed goes through `Report`, which knows the secrets and leaves them out: the text is for tickets.
+Only what is declared as `Fixed`, our own words alone, is not searched: a placeholder such as `secret` would star it.
 """
 
 import base64
@@ -10,6 +11,7 @@ from collections.abc import Iterable
 from typing import Literal, NamedTuple, TextIO
 from urllib.parse import quote, quote_plus
 
+from proxy.cli.output import write
 from proxy.logs.redaction import STARS, escape, is_secret
 
 Outcome = Literal["PASS", "WARN", "FAIL", "SKIP"]
@@ -19,6 +21,16 @@ _RESET = "\x1b[0m"
 _SHORTEST_SECRET = 4
 """Characters: to put stars for less would only make the text unreadable."""
 _WORDS = (("FAIL", "failed", "failed"), ("WARN", "warning", "warnings"), ("SKIP", "skipped", "skipped"))
+
+
+class Fixed(str):
+    """
+    A line in which each word is ours: it is printed as it is, however like a secret one of its words may be.
+
+    Only for what holds nothing that came from a server, from an exception or from the configuration.
+    """
+
+    __slots__ = ()
 
 
 class Verdict(NamedTuple):
@@ -73,7 +85,7 @@ class Report:
         for verdict in verdicts:
             self._counts[verdict.outcome] += 1
             word = f"{_COLOURS[verdict.outcome]}{verdict.outcome}{_RESET}" if self._colours else verdict.outcome
-            self._print(f"{word} {self._clean(f'{verdict.step}: {verdict.text}')}")
+            self._print(f"{word} {verdict.step}: {self._clean(verdict.text)}")
             for line in verdict.remedy:
                 self._print(f"     {self._clean(line)}")
 
@@ -87,9 +99,11 @@ class Report:
         return self._counts["FAIL"] > 0
 
     def _print(self, line: str) -> None:
-        print(line, file=self._stream, flush=True)
+        write(line, self._stream)
 
     def _clean(self, text: str) -> str:
+        if isinstance(text, Fixed):
+            return text
         for secret in self._secrets:
             text = text.replace(secret, STARS)
         return escape(text)
