@@ -19,8 +19,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(brief(context)))
         async with asyncio.timeout(60):
             await pyfuncitem.obj(**arguments)
-        await asyncio.sleep(0)
-        left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        if left:
+            # What was cancelled or whose peer has gone ends by itself, some turns of the loop later.
+            _, left = await asyncio.wait(left, timeout=1)
         assert not left, f"tasks left behind: {left}"
 
     asyncio.run(bounded())
