@@ -19,7 +19,7 @@ from proxy.errors import phrase
 
 def assert_ours(answer: Message, status: int, code: str, error: str, *, body: bool = True) -> str:
     """
-    Check that *answer* is one that the proxy gives itself, with nothing in it but what DESIGN section 3 says.
+    Check that *answer* is one that the proxy gives itself, with nothing in it but what docs/troubleshooting.md says.
 
     Return its detail; *body* is False for an answer to HEAD, which has none.
     """

@@ -339,7 +339,7 @@ class Exchange:
         """
         Refresh the token that was refused, and send the request once more with the newer one if that may help.
 
-        Else the original answer stands (DESIGN section 4).
+        Else the original answer stands.
         """
         challenges = [value for name, value in connection.headers if name.lower() == b"www-authenticate"]
         errors = token_errors(challenges)

@@ -2,7 +2,7 @@
 One connection to the upstream: HTTP/1.1 as the client side of it, on llhttp.
 
 aiohttp's client is not used here: it hands bytes that arrived on an idle connection to the next caller, takes a body
-cut by a reset as complete, and drops header bytes (RELIABILITY, section 0). The rules of this file:
+cut by a reset as complete, and drops header bytes. The rules of this file:
 
 - one exchange at a time; a connection that is not clean afterwards is closed, never reused;
 - a body that was not framed ends only with a clean close;

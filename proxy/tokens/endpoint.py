@@ -184,7 +184,7 @@ def translate(error: BaseException) -> Failure:
     """
     Return what an exception of the HTTP client means, in our own words.
 
-    Never the exception's text: a client library's may hold the request's headers (RELIABILITY, section 0, item 2).
+    Never the exception's text: the repr of aiohttp's holds the request's headers.
     """
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         # The host is configuration: nothing of it is secret.

@@ -62,7 +62,7 @@ def is_about_clocks(description: str) -> bool:
 
 
 def is_refusal(status: int, error: str, description: str) -> bool:
-    """Tell whether only a person can mend it: every 4xx but those that pass by themselves (DESIGN section 3)."""
+    """Tell whether only a person can mend it: every 4xx but those that pass by themselves."""
     if not 400 <= status < 500 or status in _TRANSIENT_STATUS or error in _TRANSIENT_ERRORS:
         return False
     return not is_about_clocks(description) and _PASSING_TEXT.search(description) is None
