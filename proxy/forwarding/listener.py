@@ -150,9 +150,11 @@ class ProxyConnection(ClientConnection):
         """Forward a request without a body at once. See `ClientConnection.begin`."""
         exchange = Exchange(self._proxy, self, message, EMPTY_PAYLOAD)
         self._proxy.counters.in_flight += 1
+        # Known before it is sent: the upstream's connection may fail within the call.
+        self._exchange = exchange
         if exchange.begin(self._on_progress):
-            self._exchange = exchange
             return True
+        self._exchange = None
         self._proxy.counters.in_flight -= 1
         return False
 
