@@ -7,7 +7,7 @@ in `serve`. This is the one module that uses names of aiohttp that are not publi
 `_keepalive_timeout`, `_process_keepalive`, `_request_in_progress`, `_task_handler`,
 `_force_close`, `_close`, `_loop`, `_paused`, `_drain_helper`, `_buffer_paused`, `_max_msg_queue_size`,
 `_msg_queue_resume_size`, `_read_bufsize`, `_request_count`, `_manager`, `_pause_reading_for_buffer`,
-`_resume_reading_if_drained`; `web_protocol._ErrInfo`; and `web.Server._kwargs` and `_loop`. pyproject.toml pins
+`_resume_reading_if_drained`; `web_protocol._ErrInfo` and `RequestPayloadError`; the arguments of `http_parser.HttpRequestParser`; and `web.Server._kwargs` and `_loop`. pyproject.toml pins
 aiohttp's minor version, a test holds the names.
 """
 
@@ -18,9 +18,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from aiohttp import StreamReader, web
-from aiohttp.http_parser import RawRequestMessage
+from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
-from aiohttp.web_protocol import RequestHandler, _ErrInfo
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 
 from proxy.errors import (
     BadRequestError,
@@ -31,6 +31,8 @@ from proxy.errors import (
 from proxy.forwarding.cutting import flushed, reset
 from proxy.forwarding.deadlines import NEVER, Deadlines
 from proxy.forwarding.refusing import head_length, refusal
+
+Message = tuple[RawRequestMessage, StreamReader]
 
 HALF_CLOSE_GRACE = 0.02
 """
@@ -54,6 +56,7 @@ class ClientConnection(RequestHandler):
 
     __slots__ = (
         "_arrived",
+        "_chunked",
         "_dead_end",
         "_deadlines",
         "_half_closed",
@@ -63,6 +66,7 @@ class ClientConnection(RequestHandler):
         "_header_timeout",
         "_last_payload",
         "_lingering",
+        "_recent",
         "_refusal",
         "deadline",
         "draining",
@@ -83,6 +87,10 @@ class ClientConnection(RequestHandler):
         self._half_closed = False
         self._dead_end: RawRequestMessage | None = None
         """The request behind which nothing can be read any more."""
+        self._chunked: Message | None = None
+        """The request whose chunked body has not ended yet."""
+        self._recent = b""
+        """The last four bytes of what has come while it has not."""
         self._lingering: asyncio.Future[None] | None = None
         self._handover: Callable[[], Coroutine[Any, Any, bool]] | None = None
         """What the task has to go on with."""
@@ -210,7 +218,8 @@ class ClientConnection(RequestHandler):
             keep = await answering
         finally:
             self._request_in_progress = False
-        return keep and payload.is_eof() and not self._is_over
+        behind_is_lost = self._dead_end is not None and not self._messages
+        return keep and payload.is_eof() and not self._is_over and not behind_is_lost
 
     @property
     def _is_over(self) -> bool:
@@ -354,20 +363,17 @@ class ClientConnection(RequestHandler):
         in_body = not self._last_payload.is_eof()
         if self._parser is None or (self._dead_end is not None and not in_body):
             return
-        try:
-            messages, self._upgraded, tail = self._parser.feed_data(data)
-        except Exception as error:  # noqa: BLE001 - whatever the parser raises, the request is refused
-            self._refuse_rest(refusal(error, self._head_size))
+        messages = self._parse(self._parser, data)
+        if messages is None:
             return
-        if tail:
-            self._message_tail = tail
         if messages:
             # Bodies count too here; a head is measured only if it could be too large.
             if self._head_bytes + len(data) > self._head_size:
                 self._take_fitting(messages)
             else:
                 self._take(messages)
-            self._note_dead_end(*messages[-1], data)
+            message, payload = messages[-1]
+            self._note_dead_end(message, payload, data)
             self._head_bytes = 0
             self.deadline = NEVER
         elif in_body:
@@ -376,6 +382,60 @@ class ClientConnection(RequestHandler):
             self._arrived = self._loop.time()
         else:
             self._watch_head(data)
+
+    def _parse(self, parser: Any, data: bytes) -> Any:
+        """Return the requests whose heads end in *data*; None if it is not HTTP, which has been refused then."""
+        try:
+            messages, self._upgraded, tail = parser.feed_data(data)
+        except Exception as error:  # noqa: BLE001 - whatever the parser raises, the request is refused
+            self._refuse_rest(refusal(error, self._head_size))
+            return None
+        if tail:
+            self._message_tail = tail
+        if self._chunked is not None or (messages and (len(messages) > 1 or messages[0][0].chunked)):
+            return self._end_chunked(messages, data)
+        return messages
+
+    def _end_chunked(self, messages: Any, data: bytes) -> Any:
+        """
+        Keep trailers out of the next request, and return the *messages* that may be served.
+
+        aiohttp's parser puts the last trailer of a chunked body among the headers of the request behind it. So a new
+        parser reads on where such a body has ended; what came in one piece with its end is not served, and the
+        connection ends.
+        """
+        open_before = [] if self._chunked is None else [self._chunked]
+        for count, (message, payload) in enumerate([*open_before, *messages]):
+            if not message.chunked or not payload.is_eof():
+                continue
+            served = messages[: count + 1 - len(open_before)]
+            self._recent = (self._recent + data)[-4:]
+            if len(served) < len(messages) or self._recent != b"\r\n\r\n" or self._buffer_paused:
+                self._dead_end = message
+            else:
+                self._parser = self._new_parser()
+            self._chunked, self._recent = None, b""
+            return served
+        if messages:
+            self._chunked = messages[-1] if messages[-1][0].chunked else None
+            self._recent = b""
+        if self._chunked is not None:
+            self._recent = (self._recent + data)[-4:]
+        return messages
+
+    def _new_parser(self) -> HttpRequestParser:
+        """Return a parser like the one that aiohttp made."""
+        return HttpRequestParser(
+            self,
+            self._loop,
+            self._read_bufsize,
+            max_line_size=self.max_line_size,
+            max_field_size=self.max_field_size,
+            max_headers=self.max_headers,
+            payload_exception=RequestPayloadError,
+            auto_decompress=False,
+            max_msg_queue_size=self._max_msg_queue_size,
+        )
 
     def _take_fitting(self, messages: Any) -> None:
         """Take those before the first whose head is too large, and refuse the rest."""

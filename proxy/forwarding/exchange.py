@@ -228,6 +228,11 @@ class Exchange:
 
     async def _send_anew(self) -> UpstreamConnection:
         connection = await self._proxy.pool.connect()
+        if self._token is not None and self._token is not self._proxy.tokens.usable():
+            # To connect may take longer than the token had left.
+            self._proxy.pool.release(connection)
+            self._token = await self._get_token()
+            connection = await self._proxy.pool.connect()
         self._send_on(connection)
         await connection.head()
         connection.deadline = NEVER
@@ -369,7 +374,7 @@ class Exchange:
             self.keep_alive = False
         request = self._outbound
         how = framing(request.method, connection.status, has_length=head.has_length, http_1_0=self._http_1_0)
-        if how.closes or self._client.draining:
+        if how.closes or self._client.is_last(self.message):
             self.keep_alive = False
         self._framing = how
         self.status = connection.status

@@ -41,6 +41,28 @@ async def test_each_request_has_the_token_of_its_moment():
     assert b"Authorization: Bearer two\r\n" in upstream.heads[1]
 
 
+class Ageing(FixedTokens):
+    """Tokens of which the first runs out between the moment it is taken and the upstream's connection."""
+
+    asked = 0
+
+    def usable(self):
+        self.asked += 1
+        if self.asked == 3:
+            self.current = make_token("two")
+        return self.current
+
+
+async def test_a_token_that_ran_out_while_connecting_is_not_sent():
+    """A connection may take longer than a token had left: then the newer one goes."""
+    async with RawUpstream(always(OK)) as upstream, running(settings(upstream.url), Ageing("one")) as app:
+        async with raw_client(app) as client:
+            await client.send(GET)
+            assert (await client.response())[0] == 200
+        assert b"Authorization: Bearer two\r\n" in upstream.heads[0]
+        assert len(upstream.heads) == 1
+
+
 async def test_the_target_is_each_requests_own():
     """Same header lines, another method and target, also one that is refused."""
     async with (
