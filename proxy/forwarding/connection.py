@@ -7,8 +7,9 @@ in `serve`. This is the one module that uses names of aiohttp that are not publi
 `_keepalive_timeout`, `_process_keepalive`, `_request_in_progress`, `_task_handler`,
 `_force_close`, `_close`, `_loop`, `_paused`, `_drain_helper`, `_buffer_paused`, `_max_msg_queue_size`,
 `_msg_queue_resume_size`, `_read_bufsize`, `_request_count`, `_manager`, `_pause_reading_for_buffer`,
-`_resume_reading_if_drained`; `web_protocol._ErrInfo` and `RequestPayloadError`; the arguments of `http_parser.HttpRequestParser`; and `web.Server._kwargs` and `_loop`. pyproject.toml pins
-aiohttp's minor version, a test holds the names.
+`_resume_reading_if_drained`; `web_protocol._ErrInfo` and `RequestPayloadError`; the arguments of
+`http_parser.HttpRequestParser`; and `web.Server._kwargs` and `_loop`. pyproject.toml pins aiohttp's minor version, a
+test holds the names.
 """
 
 import asyncio
