@@ -108,7 +108,7 @@ def _detail(text: str) -> str:
 
     try:
         return str(json.loads(text)["detail"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return text
 
 

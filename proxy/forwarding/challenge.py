@@ -10,7 +10,9 @@ IDEMPOTENT_METHODS = SAFE_METHODS | {"PUT", "DELETE"}
 
 _SCHEME = re.compile(rb"(?:^|,)[ \t]*([A-Za-z0-9!#$%&'*+.^_`|~-]+)(?=[ \t]+[^=, \t]|[ \t]*(?:,|$))")
 _ERROR = re.compile(rb"[ \t,]error[ \t]*=[ \t]*([^, \t]+)", re.IGNORECASE)
-_QUOTED = re.compile(rb"\"(?:[^\"\\]|\\.)*\"")
+_QUOTED = re.compile(rb"\"(?:[^\"\\]|\\.)*+(?:\"|\\?$)")
+_LONGEST = 4096
+"""Bytes of a challenge that are looked at: it comes from the upstream, and nobody writes a longer one."""
 
 
 def token_errors(values: Iterable[bytes]) -> set[str] | None:
@@ -20,7 +22,7 @@ def token_errors(values: Iterable[bytes]) -> set[str] | None:
     None if there is no such challenge.
     """
     found: set[str] = set()
-    for value in values:
+    for value in (value[:_LONGEST] for value in values):
         # Quoted strings are blanked (to the same length) to find names in; the error is read from the real bytes.
         blank = _QUOTED.sub(lambda match: b"_" * len(match[0]), value)
         starts = list(_SCHEME.finditer(blank))

@@ -7,9 +7,9 @@ in `serve`. This is the one module that uses names of aiohttp that are not publi
 `_keepalive_timeout`, `_process_keepalive`, `_request_in_progress`, `_task_handler`,
 `_force_close`, `_close`, `_loop`, `_paused`, `_drain_helper`, `_buffer_paused`, `_max_msg_queue_size`,
 `_msg_queue_resume_size`, `_read_bufsize`, `_request_count`, `_manager`, `_pause_reading_for_buffer`,
-`_resume_reading_if_drained`; `web_protocol._ErrInfo` and `RequestPayloadError`; the arguments of
-`http_parser.HttpRequestParser`; and `web.Server._kwargs` and `_loop`. pyproject.toml pins aiohttp's minor version, a
-test holds the names.
+`_resume_reading_if_drained`, `_pause_transport_reading`; `web_protocol._ErrInfo` and `RequestPayloadError`; the
+arguments of `http_parser.HttpRequestParser`; and `web.Server._kwargs` and `_loop`. pyproject.toml pins aiohttp's minor
+version, a test holds the names.
 """
 
 import asyncio
@@ -469,7 +469,8 @@ class ClientConnection(RequestHandler):
         """
         if not message.upgrade or self._upgraded:
             return
-        ends_here = payload is EMPTY_PAYLOAD and data.endswith(b"\r\n\r\n") and data.count(b"\r\n\r\n") == 1
+        is_whole = self._head_bytes == 0 and data.endswith(b"\r\n\r\n") and data.count(b"\r\n\r\n") == 1
+        ends_here = payload is EMPTY_PAYLOAD and is_whole
         if not ends_here:
             self._dead_end = message
 
@@ -494,6 +495,8 @@ class ClientConnection(RequestHandler):
             self._last_payload.set_exception(error)
             return
         self._take([(_ErrInfo(status=400, exc=error, message=""), EMPTY_PAYLOAD)])
+        # What comes behind is for nobody: `_linger` reads it, for a moment, when the answer is out.
+        self._pause_transport_reading()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio allows a bool, which aiohttp's never needs
         """Answer a client that half-closed right behind its request; else it left."""

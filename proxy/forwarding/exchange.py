@@ -150,6 +150,11 @@ class Exchange:
         self.close()
         return True
 
+    def detach(self) -> None:
+        """Have nobody called any more when the upstream does something: `run` will look."""
+        if self._connection is not None:
+            self._connection.on_progress = None
+
     def may_keep_alive(self, error: ProxyError) -> bool:
         """Tell whether the client's next request may follow our answer to this one, which is *error*."""
         return self.keep_alive and not self._http_1_0 and not error.closes and self._payload.is_eof()
@@ -227,16 +232,27 @@ class Exchange:
         return connection
 
     async def _send_anew(self) -> UpstreamConnection:
-        connection = await self._proxy.pool.connect()
-        if self._token is not None and self._token is not self._proxy.tokens.usable():
-            # To connect may take longer than the token had left.
-            self._proxy.pool.release(connection)
-            self._token = await self._get_token()
-            connection = await self._proxy.pool.connect()
+        connection = await self._connect()
         self._send_on(connection)
         await connection.head()
         connection.deadline = NEVER
         return connection
+
+    async def _connect(self) -> UpstreamConnection:
+        """Open a connection, and see that the token can still be sent: to connect may take longer than it had left."""
+        tokens, pool = self._proxy.tokens, self._proxy.pool
+        connection = await pool.connect()
+        if self._token is None or self._token is tokens.usable():
+            return connection
+        try:
+            self._token = await self._get_token()
+        except BaseException:
+            pool.release(connection)
+            raise
+        if connection.is_open:
+            return connection
+        pool.release(connection)
+        return await pool.connect()
 
     def _send_on(self, connection: UpstreamConnection) -> None:
         if self._connection is not None:

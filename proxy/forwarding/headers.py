@@ -76,7 +76,7 @@ def classify(name: bytes, injected: bytes) -> Kind:
     alias = lower.replace(b"_", b"-").strip(b"-")
     if alias == injected:
         return Kind.INJECTED
-    if lower in HOP_BY_HOP or alias in _DROPPED or alias.startswith(_FORBIDDEN_PREFIX):
+    if alias in HOP_BY_HOP or alias in _DROPPED or alias in _LOOKED_AT or alias.startswith(_FORBIDDEN_PREFIX):
         return Kind.DROP
     return Kind.PLAIN
 

@@ -163,12 +163,29 @@ class ProxyConnection(ClientConnection):
         exchange = self._exchange
         if exchange is None or not exchange.is_settled:
             return
-        self._exchange = None
-        if exchange.finish():
+        try:
+            is_finished = exchange.finish()
+        except Exception:
+            # Nobody else would see it: the upstream's connection calls this.
+            self._exchange = None
+            self._proxy.log.exception("internal_error", request_id=exchange.request_id)
+            exchange.close()
+            self._record(exchange, 500, "internal_error")
+            self.finished(keep=False)
+            return
+        if is_finished:
+            self._exchange = None
             self._record(exchange, exchange.status)
             self.finished(keep=exchange.keep_alive)
         else:
-            self.hand_over(lambda: self._conclude(exchange))
+            # It stays ours until the task has its turn: the client may leave before.
+            exchange.detach()
+            self.hand_over(lambda: self._take_over(exchange))
+
+    async def _take_over(self, exchange: Exchange) -> bool:
+        """Go on in the task with what was begun without it."""
+        self._exchange = None
+        return await self._conclude(exchange)
 
     async def serve(self, message: RawRequestMessage, payload: StreamReader) -> bool:
         """Forward a request and answer it. See `ClientConnection.serve`."""

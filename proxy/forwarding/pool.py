@@ -10,6 +10,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import aiohappyeyeballs
 
@@ -51,6 +52,7 @@ class Pool:
         self._idle: list[UpstreamConnection] = []
         self._active: set[UpstreamConnection] = set()
         self._context: ssl.SSLContext | None = None
+        self._looking_up: asyncio.Future[list[Any]] | None = None
 
     def __repr__(self) -> str:
         return f"<Pool {self._settings.url.authority} [{len(self._active)} active, {len(self._idle)} idle]>"
@@ -64,7 +66,7 @@ class Pool:
         """Return the idle connection that was used last, None if there is none."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_open and self._boot() < connection.idle_until:
+            if connection.is_open and connection.is_quiet() and self._boot() < connection.idle_until:
                 connection.deadline = NEVER
                 self._active.add(connection)
                 return connection
@@ -92,8 +94,7 @@ class Pool:
         url = self._settings.url
         loop = asyncio.get_running_loop()
         context = await self._tls() if url.scheme == "https" else None
-        # Asked anew for each connection, so that a failover needs no restart.
-        found = await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+        found = await self._look_up()
         sock = await aiohappyeyeballs.start_connection(
             [(family, kind, proto, name, address) for family, kind, proto, name, address in found],
             happy_eyeballs_delay=HAPPY_EYEBALLS_DELAY,
@@ -109,6 +110,20 @@ class Pool:
             sock.close()
             raise
         return connection
+
+    async def _look_up(self) -> list[Any]:
+        """
+        Ask DNS, anew for each connection, so that a failover needs no restart; but once for all who ask at a time.
+
+        Each look-up takes one of few threads, and a slow resolver must not take those that the token endpoint needs.
+        """
+        if self._looking_up is None or self._looking_up.done():
+            url = self._settings.url
+            loop = asyncio.get_running_loop()
+            self._looking_up = asyncio.ensure_future(loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM))
+            # Whoever waited may be gone when it fails.
+            self._looking_up.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(self._looking_up)
 
     async def _tls(self) -> ssl.SSLContext:
         """Make the context once, in a thread: reading the system's roots takes tens of milliseconds."""
@@ -138,6 +153,8 @@ class Pool:
 
     def close(self) -> None:
         """Close every connection."""
+        if self._looking_up is not None:
+            self._looking_up.cancel()
         for connection in (*self._idle, *self._active):
             connection.abort()
             self._deadlines.forget(connection)

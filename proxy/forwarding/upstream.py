@@ -10,6 +10,7 @@ cut by a reset as complete, and drops header bytes. The rules of this file:
 """
 
 import asyncio
+import select
 import ssl
 from typing import TYPE_CHECKING, cast
 
@@ -45,6 +46,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = None
+        self._poll: select.poll | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._drain_waiter: asyncio.Future[None] | None = None
         self._reading_paused = False
@@ -79,6 +81,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.has_head = False
         self.complete = False
         self.until_close = False
+        self._is_interim = False
         self._keep_alive = False
         self._dirty = False
         self._request_sent = False
@@ -203,6 +206,15 @@ class UpstreamConnection(asyncio.Protocol):
         """Whether an idle connection is still there: whatever comes or ends it while it is idle closes it."""
         return self._transport is not None and not self._transport.is_closing()
 
+    def is_quiet(self) -> bool:
+        """
+        Tell whether nothing waits to be read: asked before an idle connection is used.
+
+        What the upstream sent, or that it closed, may not have been read yet; behind the next request it would be
+        taken for its answer (RFC 9112 9.2).
+        """
+        return self._poll is None or not self._poll.poll(0)
+
     @property
     def reusable(self) -> bool:
         """Whether the next request may use it: the answer came whole, the request went whole, nothing came after."""
@@ -254,6 +266,10 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         self._transport = cast("asyncio.Transport", transport)
+        sock = transport.get_extra_info("socket")
+        if sock is not None and hasattr(select, "poll"):  # not on Windows
+            self._poll = select.poll()
+            self._poll.register(sock.fileno(), select.POLLIN)
 
     def pause_writing(self) -> None:
         """See `asyncio.Protocol`."""
@@ -267,7 +283,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse; bytes that belong to no request end the connection (RFC 9112 9.2)."""
-        if not self.busy or self.complete or self._parser is None:
+        if not self.busy or self.complete or self._parser is None or self._error is not None:
             self._dirty = True
             self.abort()
             return
@@ -333,14 +349,16 @@ class UpstreamConnection(asyncio.Protocol):
         if self.complete:
             self._dirty = True
             return
-        if self.reason or self.parsed.lines:
-            # Those of an interim response, which came before this one.
+        if self._is_interim:
+            # Nothing of an interim response belongs to the one behind it.
+            self._is_interim = False
             self.parsed.reset()
             self.reason = b""
 
     def on_status(self, reason: bytes) -> None:
         """Keep the reason phrase, which may come in parts."""
-        self.reason += reason
+        if not self.has_head:
+            self.reason += reason
 
     def on_headers_complete(self) -> None:
         """Decide the framing (RFC 9112 6.3); interim responses are passed over."""
@@ -353,6 +371,7 @@ class UpstreamConnection(asyncio.Protocol):
         if status < 100:
             raise UpstreamProtocolError("The upstream's answer has no valid status.")
         if status < 200:
+            self._is_interim = True
             return
         self._read_framing(status, parser.get_http_version())
         self.status = status

@@ -1,5 +1,6 @@
 """Where the client secret is read, and how a change of it is noticed."""
 
+import errno
 import os
 
 from proxy.config import OAuth
@@ -7,8 +8,19 @@ from proxy.config import OAuth
 LARGEST_SECRET_FILE = 64 * 1024
 
 
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EAGAIN, getattr(errno, "ESTALE", errno.EIO)}
+
+
 class SecretFileError(Exception):
-    """The secret file gives no secret; the message names the key and holds nothing of the file."""
+    """
+    The secret file gives no secret; the message names the key and holds nothing of the file.
+
+    `passes`: the machine's want of something, which needs nobody to mend the file.
+    """
+
+    def __init__(self, message: str, *, passes: bool = False) -> None:
+        super().__init__(message)
+        self.passes = passes
 
 
 def read_secret(settings: OAuth) -> str:
@@ -24,7 +36,8 @@ def read_secret(settings: OAuth) -> str:
         with open(path, "rb") as file:  # noqa: PTH123 - a path is a plain string in the settings
             content = file.read(LARGEST_SECRET_FILE + 1)
     except OSError as error:
-        raise SecretFileError(f"oauth.client_secret_file cannot be read: {os.strerror(error.errno or 5)}") from None
+        reason = f"oauth.client_secret_file cannot be read: {os.strerror(error.errno or errno.EIO)}"
+        raise SecretFileError(reason, passes=error.errno in _PASSING) from None
     secret = content.rstrip(b"\r\n")
     if not secret:
         raise SecretFileError("oauth.client_secret_file is empty")

@@ -70,7 +70,7 @@ class TokenEndpoint:
         except TimeoutError:
             return Failure("failed", "The files of oauth could not be read in time.", "Check their file system.")
         except SecretFileError as error:
-            return Failure("refused", f"{error}.", "Put the client secret there; it is read again when it changes.")
+            return unreadable(error)
         except (OSError, ssl.SSLError):
             return Failure("refused", "oauth.ca_file cannot be used.", "It must hold PEM certificates.")
         try:
@@ -178,6 +178,13 @@ async def _read_capped(response: aiohttp.ClientResponse) -> bytes:
     if len(body) > LARGEST_ANSWER:
         raise _TooLargeError
     return body
+
+
+def unreadable(error: SecretFileError) -> Failure:
+    """Return what a secret file that gives no secret means: mostly that a person must put one there."""
+    if error.passes:
+        return Failure("failed", f"{error}.", "It is tried again; see to the limits of this machine.")
+    return Failure("refused", f"{error}.", "Put the client secret there; it is read again when it changes.")
 
 
 def translate(error: BaseException) -> Failure:

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from kit import GET, OK, FixedTokens, RawConnection, RawUpstream, always, make_token, raw_client, running, settings
+from loops import settled
 
 EVIL = [
     GET.replace(b"\r\n\r\n", b"\r\nOrigin: https://evil.example\r\n\r\n"),
@@ -55,10 +56,13 @@ class Ageing(FixedTokens):
 
 async def test_a_token_that_ran_out_while_connecting_is_not_sent():
     """A connection may take longer than a token had left: then the newer one goes."""
-    async with RawUpstream(always(OK)) as upstream, running(settings(upstream.url), Ageing("one")) as app:
-        async with raw_client(app) as client:
-            await client.send(GET)
-            assert (await client.response())[0] == 200
+    async with (
+        RawUpstream(always(OK)) as upstream,
+        running(settings(upstream.url), Ageing("one")) as app,
+        raw_client(app) as client,
+    ):
+        await client.send(GET)
+        assert (await client.response())[0] == 200
         assert b"Authorization: Bearer two\r\n" in upstream.heads[0]
         assert len(upstream.heads) == 1
 
@@ -99,3 +103,83 @@ async def test_a_request_that_comes_while_another_is_answered_waits_its_turn():
             go.set()
             assert [(await client.response())[2] for _ in range(2)] == [b"/slow", b"/next"]
         assert upstream.connections == 1
+
+
+class Stalled:
+    """An upstream that sends the head of an answer, and the rest never."""
+
+    def __init__(self, start: bytes) -> None:
+        self.start = start
+        self.arrived = asyncio.Event()
+
+    async def __call__(self, upstream: RawUpstream, connection: RawConnection) -> None:
+        await upstream.request(connection)
+        await connection.send(OK)
+        await upstream.request(connection)
+        self.arrived.set()
+        await connection.send(self.start)
+        await connection.rest()
+
+
+@pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx", b"garbage\r\n\r\n", b""])
+async def test_a_client_that_leaves_at_any_moment_leaves_nothing_behind(start: bytes):
+    """Also between the upstream's bytes and the turn of the task that was to go on with them."""
+    stalled = Stalled(start)
+    async with RawUpstream(stalled) as upstream, running(settings(upstream.url), FixedTokens()) as app:
+        async with raw_client(app) as client:
+            await client.send(GET)
+            await client.response()
+            await client.send(GET)
+            await stalled.arrived.wait()
+            # The bytes of the upstream and the reset both wait for the proxy's next turn.
+            client.reset()
+        await settled(lambda: not (app.counters.in_flight or app.overview().upstream_connections["active"]))
+        assert sum(app.counters.requests.values()) == 2
+
+
+async def test_what_the_upstream_said_unasked_is_nobodys_answer():
+    """Bytes that wait on an idle connection when it is taken are not the next caller's, read or not."""
+
+    async def script(upstream: RawUpstream, connection: RawConnection) -> None:
+        await upstream.request(connection)
+        # Two answers in two segments: the second finds the connection idle, or is not read yet.
+        await connection.send(OK)
+        await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL")
+        await connection.rest()
+
+    async with (
+        RawUpstream(script) as upstream,
+        running(settings(upstream.url), FixedTokens()) as app,
+        raw_client(app) as client,
+    ):
+        await client.send(GET)
+        assert (await client.response())[2] == b"ok"
+        idle = app._proxy.pool._idle[:1]
+        await settled(lambda: not idle or not idle[0].is_quiet())
+        await client.send(GET)
+        assert (await client.response())[2] == b"ok"
+        assert upstream.connections == 2
+
+
+@pytest.mark.parametrize(
+    "interim",
+    [
+        b"HTTP/1.1 103\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 100\r\nConnection: x-keep, set-cookie\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n",
+    ],
+)
+async def test_an_interim_answer_leaves_the_final_one_alone(interim: bytes):
+    """Nothing that an interim response says is true of the one behind it."""
+    final = b"HTTP/1.1 200 OK\r\nX-Keep: 1\r\nSet-Cookie: a=b\r\nContent-Length: 2\r\n\r\nok"
+    async with (
+        RawUpstream(always(interim + final)) as upstream,
+        running(settings(upstream.url), FixedTokens()) as app,
+        raw_client(app) as client,
+    ):
+        for _ in range(2):
+            await client.send(GET)
+            status, headers, body = await client.response()
+            assert (status, body) == (200, b"ok")
+            assert {("X-Keep", "1"), ("Set-Cookie", "a=b")} <= set(headers)
+            assert "Link" not in dict(headers)

@@ -22,7 +22,14 @@ SLOTS = (
 """Attributes of a connection that our code reads or writes."""
 
 METHODS = (
-    *("_process_keepalive", "_drain_helper", "_pause_reading_for_buffer", "_resume_reading_if_drained", "force_close"),
+    *(
+        "_process_keepalive",
+        "_drain_helper",
+        "_pause_reading_for_buffer",
+        "_pause_transport_reading",
+        "_resume_reading_if_drained",
+        "force_close",
+    ),
     *("start", "connection_made", "connection_lost", "data_received", "eof_received"),
 )
 

@@ -79,3 +79,9 @@ def test_a_safe_method_is_always_repeated(method: str):
 def test_another_method_needs_a_token_error(method: str, errors: set[str] | None, allowed: bool):
     """A request that may change something is repeated only if the challenge blames the token."""
     assert allows_replay(method, errors) is allowed
+
+
+def test_a_challenge_without_end_costs_little():
+    """An upstream's header is untrusted: a quoted string that never ends is read once."""
+    value = b'Bearer x="' + b'\\"' * 120_000
+    assert token_errors([value] * 50) == {""}

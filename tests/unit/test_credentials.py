@@ -1,11 +1,13 @@
 """Where the client secret is read, and how a change of it is noticed."""
 
+import contextlib
 import os
+import resource
 
 import pytest
 from clocks import oauth_settings
 
-from proxy.config import Secret
+from proxy.config import OAuth, Secret
 from proxy.tokens.credentials import LARGEST_SECRET_FILE, SecretFileError, fingerprint, read_secret
 
 
@@ -122,3 +124,24 @@ def test_a_swapped_link_is_noticed(tmp_path):
     (tmp_path / "new").replace(link)
     assert fingerprint(settings) != before
     assert read_secret(settings) == "second"
+
+
+def test_want_of_descriptors_passes(tmp_path):
+    """A file that cannot be opened because too many are is no refusal: it is tried again."""
+    file = tmp_path / "secret"
+    file.write_text("s")
+    settings = OAuth(client_id="c", client_secret_file=str(file))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(file.open())
+        with pytest.raises(SecretFileError) as raised:
+            read_secret(settings)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for one in taken:
+            one.close()
+    assert raised.value.passes
