@@ -14,7 +14,7 @@ async def settled(condition: Callable[[], object]) -> None:
     """Let the loop run until *condition* holds, 10 s at most: for a state that sets no event."""
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110 - the state is inside the code under test, and has no event
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.001)  # as above: a state without an event
 
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}

@@ -54,8 +54,7 @@ def on_signals(stop: Callable[[], None], writer: Writer) -> None:
     for number in numbers:
         try:
             loop.add_signal_handler(number, handle, number)
-        except NotImplementedError:
-            # Windows' loop has none; there the handler runs between two bytecodes.
+        except NotImplementedError:  # Windows' loop; there the handler runs between two bytecodes
             signal.signal(number, lambda got, _: loop.call_soon_threadsafe(handle, got))
 
 

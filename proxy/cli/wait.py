@@ -36,4 +36,4 @@ def run(url: str | None, timeout_seconds: float, environ: Mapping[str, str]) -> 
                 return 3
         else:
             return 0
-        time.sleep(PAUSE)
+        time.sleep(PAUSE)  # between two questions; there is no loop in this process, and nobody tells

@@ -329,6 +329,7 @@ class ClientConnection(RequestHandler):
         self._lingering = self._loop.create_future()
         if self._half_closed:
             return
+        # The client may be gone, or its transport know no half-close: then there is nothing to linger for.
         with contextlib.suppress(TimeoutError, OSError, RuntimeError, NotImplementedError):
             if transport.can_write_eof():
                 transport.write_eof()

@@ -27,7 +27,7 @@ async def flushed(transport: asyncio.Transport) -> None:
             transport.set_write_buffer_limits(0)
             # The kernel tells nobody when its own queue is empty.
             while not transport.is_closing() and (transport.get_write_buffer_size() or _unsent(sock)):  # noqa: ASYNC110
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(0.005)  # the kernel's queue has no event
 
 
 def _unsent(sock: socket.socket | None) -> int:

@@ -315,4 +315,4 @@ class ProxyServer(web.Server):
 
 async def _unused_handler(request: web.BaseRequest) -> web.StreamResponse:
     """Satisfy `web.Server`, whose requests our connections never make."""
-    raise NotImplementedError(request)
+    raise NotImplementedError(request)  # never called: `ProxyConnection` makes no such requests

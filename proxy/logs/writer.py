@@ -135,7 +135,7 @@ class Writer:
             except BlockingIOError:
                 if time.monotonic() > self._deadline:
                     break
-                time.sleep(RETRY)
+                time.sleep(RETRY)  # in the writer's own thread: the reader of a full pipe tells nobody
             except (OSError, ValueError):  # a full disk, a reader that left, a closed descriptor or stream
                 break
         if done:

@@ -120,7 +120,7 @@ async def reachable(port: int) -> None:
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
         except OSError:
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # another process, without output: asking again is all there is
             continue
         writer.close()
         return

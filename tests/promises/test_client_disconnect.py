@@ -48,7 +48,7 @@ async def test_the_upstream_sees_that_the_client_left(sent: bytes, answered: byt
             if answered:
                 await client.head()
             # A moment after the request, so that this is no half-close that waits for its answer.
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.03)  # over the grace of a half-close, whose rule is a time
             await leave(client, how)
         await asyncio.wait_for(ended.wait(), NOTICED)
         await settled(lambda: app.counters.in_flight == 0)
@@ -67,7 +67,7 @@ async def test_a_client_that_leaves_while_it_waits_for_a_token():
         async with raw_client(app) as client:
             await client.send(get())
             await tokens.asked.wait()
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.03)  # over the grace of a half-close, whose rule is a time
         await settled(lambda: app.counters.in_flight == 0)
         tokens.arrived.set()
         assert app.counters.requests[("GET", 499)] == 1
@@ -95,7 +95,7 @@ async def test_a_half_close_behind_a_request_is_answered(data: bytes):
         client.half_close()
         await settled(lambda: upstream.heads)
         # The answer comes long after the FIN.
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # over the grace of a half-close, whose rule is a time
         release.set()
         for _ in range(2 if b"/2" in data else 1):
             assert (await client.message()).body == b"ok"
@@ -109,12 +109,12 @@ async def test_a_half_close_behind_a_slow_upload_is_answered():
 
     async def script(upstream: RawUpstream, connection: RawConnection) -> None:
         await upstream.take(connection)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # over the grace of a half-close, whose rule is a time
         await connection.send(OK)
 
     async with proxied(script) as (app, _), raw_client(app) as client:
         await client.send(get(b"/", b"Content-Length: 10", method=b"POST") + b"hello")
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # over the grace of a half-close, whose rule is a time
         await client.send(b"world")
         client.half_close()
         assert (await client.message()).body == b"ok"

@@ -120,7 +120,7 @@ async def test_what_comes_while_an_upgrade_is_answered_waits_for_its_turn():
         await client.send(get(b"/1", b"Connection: Upgrade", b"Upgrade: websocket"))
         await arrived.wait()
         sending = asyncio.ensure_future(client.send(post(body, path=b"/2")))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # lets the bytes reach the proxy, which shows no sign of them
         go.set()
         assert (await client.message()).body == b"ok"
         await sending

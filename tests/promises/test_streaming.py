@@ -213,7 +213,7 @@ async def test_a_client_that_pipelines_and_does_not_read_is_held_back():
             seen = len(upstream.heads)
             # Still means held back: there is no event for what does not happen.
             await asyncio.wait({sending}, timeout=0.3)
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # as above
         assert 0 < seen < count / 2
         client.writer.transport.resume_reading()
         for _ in range(count):

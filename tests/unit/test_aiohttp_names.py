@@ -59,7 +59,7 @@ def test_the_server_hands_over_what_we_need():
     """`web.Server` keeps the settings of connections and the connections themselves under the names we use."""
 
     async def unused(request: web.BaseRequest) -> web.StreamResponse:
-        raise NotImplementedError(request)
+        raise NotImplementedError(request)  # never called: no request is made
 
     async def look() -> tuple[object, object]:
         server = web.Server(unused, handler_cancellation=True, access_log=None)

@@ -161,7 +161,7 @@ async def test_all_forms_have_one_deadline():
     """A server that is slow with each form is given up after the call's time, not after three times as long."""
 
     async def slow(_, writer):
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(0.15)  # the slow server is what is tested
         writer.write(NOT_FOUND)
 
     started = time.monotonic()

@@ -240,7 +240,7 @@ async def trickle(_, writer):
     for number in range(len(OK)):
         writer.write(OK[number : number + 1])
         await writer.drain()
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # the trickle is what is tested
 
 
 @pytest.mark.parametrize("answer", [hang, hang_in_the_body, trickle])
