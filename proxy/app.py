@@ -20,6 +20,7 @@ from proxy.admin.overview import DURATION_BUCKETS, Histogram, Overview, TokenVie
 from proxy.admin.server import AdminServer
 from proxy.binding import BACKLOG, bind, port_of
 from proxy.config import Settings
+from proxy.config.outbound import with_outbound_proxy
 from proxy.errors import StartError
 from proxy.forwarding import guard
 from proxy.forwarding.connection import IDLE_GRACE
@@ -35,7 +36,7 @@ class App:
     """
     A running proxy: `async with App(settings) as app: await app.run()`.
 
-    *environ* is asked for the outbound proxy (`HTTPS_PROXY`, `NO_PROXY`). Raises `StartError` on entering.
+    *environ* is asked for the outbound proxies (`HTTPS_PROXY`, `NO_PROXY`). Raises `StartError` on entering.
     """
 
     def __init__(
@@ -47,10 +48,11 @@ class App:
         tokens: TokenSource | None = None,
     ) -> None:
         """*tokens* stands in for the token source that *settings* describe, which then only operators see."""
-        self.settings = settings
+        environ = os.environ if environ is None else environ
+        self.settings = with_outbound_proxy(settings, environ)
         self._clock = clock or SystemClock()
         self._log = structlog.get_logger("app")
-        endpoint = TokenEndpoint(settings.oauth, self._clock, os.environ if environ is None else environ)
+        endpoint = TokenEndpoint(settings.oauth, self._clock, environ)
         self.tokens = Refresher(settings.oauth, endpoint, self._clock)
         self._source: TokenSource = tokens or self.tokens
         self.counters = Counters(DURATION_BUCKETS)
@@ -224,6 +226,7 @@ class App:
                 error=None if failure is None else failure.detail,
                 error_code=code,
                 refreshes=dict(tokens.outcomes),
+                credential=tokens.credential,
             ),
             requests=dict(counters.requests),
             durations=_histogram(counters.durations),

@@ -31,19 +31,24 @@ def run_on(factory: Callable[[], asyncio.AbstractEventLoop], test: Coroutine[Any
         runner.run(bounded())
 
 
+def names(host: Any, port: Any, *_: Any, **__: Any) -> Any:
+    """Resolve `api.test` to both loopback families and no other name, and ask nobody: for `socket.getaddrinfo`."""
+    if host == "127.0.0.1":
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))]
+    if host != "api.test":
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    kind = (socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
+    return [
+        (socket.AF_INET6, *kind, ("::1", port, 0, 0)),
+        (socket.AF_INET, *kind, ("127.0.0.1", port)),
+    ]
+
+
 class NamesLoop(asyncio.SelectorEventLoop):
-    """A loop that resolves `api.test` to both loopback families and no other name, and asks nobody."""
+    """A loop that knows the addresses of `names`."""
 
     async def getaddrinfo(self, host: Any, port: Any, **_: Any) -> Any:
-        if host == "127.0.0.1":
-            return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))]
-        if host != "api.test":
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        kind = (socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
-        return [
-            (socket.AF_INET6, *kind, ("::1", port, 0, 0)),
-            (socket.AF_INET, *kind, ("127.0.0.1", port)),
-        ]
+        return names(host, port)
 
 
 Test = Callable[..., Coroutine[Any, Any, None]]
@@ -59,10 +64,12 @@ def every_loop(test: Test) -> Callable[..., None]:
 
 
 def with_names(test: Test) -> Callable[..., None]:
-    """Run a coroutine test on a `NamesLoop`."""
+    """Run a coroutine test on a `NamesLoop`, with `names` for who asks the system too."""
 
     def run(**arguments: Any) -> None:
-        run_on(NamesLoop, test(**arguments))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(socket, "getaddrinfo", names)
+            run_on(NamesLoop, test(**arguments))
 
     return _named_like(test, run)
 

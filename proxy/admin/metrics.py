@@ -56,6 +56,7 @@ class _OverviewCollector(Collector):
             "When the token expires, in seconds since the epoch; 0 while there never was one.",
             overview.token.expires_at or 0,
         )
+        yield _credential(overview.token.credential)
         yield _histogram(
             "okta_proxy_token_wait_seconds", "Time waited for a token, by requests that had to.", overview.token_waits
         )
@@ -64,10 +65,24 @@ class _OverviewCollector(Collector):
         )
         yield _labelled(
             GaugeMetricFamily(
-                "okta_proxy_upstream_connections", "Connections to the upstream, by state.", labels=["state"]
+                "okta_proxy_upstream_connections",
+                "Connections to the upstream, by state; waiting are requests without one.",
+                labels=["state"],
             ),
             connections(overview),
         )
+
+
+def _credential(name: str | None) -> InfoMetricFamily:
+    """Return the one that works now, and no other: a series that ends tells that its credential may go."""
+    family = InfoMetricFamily(
+        "okta_proxy_token_credential",
+        "What the token was fetched with: the kid of a key, else the place of a secret or key from 1.",
+        labels=["credential"],
+    )
+    if name is not None:
+        family.add_metric([name], {})
+    return family
 
 
 def _requests(requests: Mapping[tuple[str, int], int]) -> CounterMetricFamily:

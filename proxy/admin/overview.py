@@ -33,6 +33,8 @@ class TokenView:
     """`token_unavailable`, `token_refused` or None."""
     refreshes: Mapping[str, int] = field(default_factory=dict)
     """How many fetches ended with each outcome: `ok`, `unreachable`, `failed`, `limited`, `refused`."""
+    credential: str | None = None
+    """What the token that is held was fetched with: the `kid` of a key, or the place of a secret from 1. No secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,4 +56,4 @@ class Overview:
     in_flight: int
     replays: int
     upstream_connections: Mapping[str, int]
-    """State (`active`, `idle`) to count."""
+    """State (`active`, `idle`, `connecting`, `waiting`) to count; who waits is a request without a connection."""

@@ -156,8 +156,15 @@ def _token(overview: Overview) -> str:
         ("Last refresh", _when("refreshed", token.refreshed_at, now)),
         (f'<span id="next-label">{"Next refresh" if healthy else "Next try"}</span>', _next(overview)),
         ("Last failure", _when("failed", token.failed_at, now)),
+        ("Fetched with", _fetched_with(token.credential)),
         ("Token requests", _counts("outcome", outcomes(overview))),
     )
+
+
+def _fetched_with(credential: str | None) -> str:
+    """Return which secret or key works: when it is the new one, the old one may go."""
+    shown = "nothing yet" if credential is None else f"credential {credential}"
+    return f'<span id="credential">{_text(shown)}</span>'
 
 
 def _next(overview: Overview) -> str:
@@ -187,10 +194,12 @@ def _route(overview: Overview) -> str:
 
 
 def _requests(overview: Overview) -> str:
+    counts = connections(overview)
+    waiting = f'; <span id="connections-waiting">{counts.pop("waiting"):,}</span> waiting for one'
     return _facts(
         ("Answered", f'<span id="answered">{sum(overview.requests.values()):,}</span>'),
         ("Sent again", f'<span id="replays">{overview.replays:,}</span> with a newer token, after a 401'),
-        ("Connections", _counts("connections", connections(overview)) + " to the upstream"),
+        ("Connections", _counts("connections", counts) + " to the upstream" + waiting),
     )
 
 

@@ -11,7 +11,8 @@ State = Literal["ready", "waiting", "refused", "draining"]
 OUTCOMES = ("ok", "unreachable", "failed", "limited", "refused")
 """How a token request can end. Each is shown from the start, at 0: a rate has to see a counter before it moves."""
 
-CONNECTION_STATES = ("active", "idle")
+CONNECTION_STATES = ("active", "idle", "connecting", "waiting")
+"""What `waiting` counts are requests: those for which `upstream.connections` has no connection yet."""
 
 
 def state(overview: Overview) -> State:
@@ -65,7 +66,7 @@ def outcomes(overview: Overview) -> dict[str, int]:
 
 
 def connections(overview: Overview) -> dict[str, int]:
-    """Return how many connections to the upstream there are in each state."""
+    """Return how many connections to the upstream there are in each state, and how many requests wait for one."""
     return dict.fromkeys(CONNECTION_STATES, 0) | dict(overview.upstream_connections)
 
 
@@ -105,6 +106,7 @@ def _token(overview: Overview) -> dict[str, Any]:
         "seconds_left": None if left is None else round(left, 1),
         "refreshed_at": moment(token.refreshed_at),
         "next_try_at": moment(token.next_try_at),
+        "credential": token.credential,
         "failed_at": moment(token.failed_at),
         "last_error": error,
         "refreshes": outcomes(overview),

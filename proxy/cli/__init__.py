@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     check = _command(commands, "check", "the doctor: tries each step and names the remedy", _check)
     _configuration(check)
     check.add_argument("--offline", action="store_true", help="only look at the configuration")
+    check.add_argument("--json", action="store_true", help="print one JSON document, for scripts")
 
     token = _command(commands, "token", "get a token and print it", _token)
     _configuration(token)
@@ -149,7 +150,7 @@ def _demo(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from proxy.cli import check  # noqa: PLC0415
 
-    return check.run(options.config, os.environ, offline=options.offline, flags={})
+    return check.run(options.config, os.environ, offline=options.offline, flags={}, as_json=options.json)
 
 
 def _token(options: argparse.Namespace) -> int:

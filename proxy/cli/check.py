@@ -6,34 +6,52 @@ The output holds no secret, no token and no password, so that it can be pasted i
 
 import asyncio
 import contextlib
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from urllib.parse import unquote
 
 from proxy.cli.doctor import files
+from proxy.cli.doctor.document import JsonReport
 from proxy.cli.doctor.examination import STEPS, Examination
 from proxy.cli.doctor.report import Report, Verdict, failed, passed, secret_values, skipped, warned
-from proxy.config import Settings, find, has_environment_keys, load, okta_token_url
+from proxy.config import Settings, credentials, find, has_environment_keys, load, okta_token_url
 from proxy.errors import ConfigError
 from proxy.logs.rendering import is_terminal, wants_colours
-from proxy.tokens.credentials import SecretFileError, read_secret
+from proxy.tokens.credentials import CredentialError, read_file, read_secrets
 
+_SHORTEST_PIECE = 24
+"""Characters of a key's base64 that tell something; words of its file are shorter."""
 INTERRUPTED = 130
 """128 and SIGINT's number, as shells have it."""
 
 
-def run(config: str | None, environ: Mapping[str, str], *, offline: bool, flags: Mapping[str, object]) -> int:
+def run(
+    config: str | None,
+    environ: Mapping[str, str],
+    *,
+    offline: bool,
+    flags: Mapping[str, object],
+    as_json: bool = False,
+) -> int:
     """
     Check the configuration and, unless *offline*, what it points at; print a line for each step to standard output.
 
-    *config* is what `-c` names, *flags* are full keys to values. Returns 0 when nothing failed (warnings are none),
-    3 when a step did, 2 when the configuration cannot be used, 130 when Ctrl-C ended it.
+    *config* is what `-c` names, *flags* are full keys to values; *as_json* prints one document at the end instead.
+    Returns 0 when nothing failed (warnings are none), 3 when a step did, 2 when the configuration cannot be used, 130
+    when Ctrl-C ended it (then there is no document).
     """
-    report = Report(sys.stdout, colours=is_terminal(sys.stdout) and wants_colours(environ))
+    if as_json:
+        report: Report = JsonReport(sys.stdout)
+    else:
+        report = Report(sys.stdout, colours=is_terminal(sys.stdout) and wants_colours(environ))
     try:
-        return _run(config, environ, flags, report, offline=offline)
+        code = _run(config, environ, flags, report, offline=offline)
+        report.end(code)
     except KeyboardInterrupt:
         print("okta-proxy check: interrupted", file=sys.stderr)
         return INTERRUPTED
+    return code
 
 
 def _run(
@@ -41,15 +59,13 @@ def _run(
 ) -> int:
     settings = _configuration(config, environ, flags, report)
     if settings is None:
-        report.end()
         return 2
-    _hide_secrets(settings, report)
+    report.hide(*secrets_of(settings))
     report.add(*files.check(settings))
     if offline:
         report.add(skipped(", ".join(STEPS), "--offline"))
     else:
         asyncio.run(Examination(settings, environ, report).run())
-    report.end()
     return 3 if report.has_failures else 0
 
 
@@ -68,7 +84,10 @@ def _configuration(
         report.add(skipped(", ".join(STEPS), "the configuration must be right first"))
         return None
     settings = loaded.settings
-    report.add(found(path, settings), *(warned("config", warning) for warning in loaded.warnings))
+    # Who may read the files of keys is a step of its own.
+    elsewhere = set(credentials.warnings(files.key_files(settings.oauth)))
+    warnings = [warning for warning in loaded.warnings if warning not in elsewhere]
+    report.add(found(path, settings), *(warned("config", warning) for warning in warnings))
     return settings
 
 
@@ -90,12 +109,29 @@ def found(path: str | None, settings: Settings) -> Verdict:
     return passed("config", f"{source}: requests go to {settings.upstream.url}, {tokens}")
 
 
-def _hide_secrets(settings: Settings, report: Report) -> None:
-    oauth = settings.oauth
+def secrets_of(settings: Settings) -> Iterator[str]:
+    """Yield all that the configuration and its files hold of secrets, but for a command's: that is known later."""
+    oauth, upstream = settings.oauth, settings.upstream
     # Without one there is nothing to hide, and the next step says so.
-    with contextlib.suppress(SecretFileError):
-        report.hide(read_secret(oauth))
-    report.hide(*secret_values([*oauth.extra_params.items(), *settings.upstream.headers.items()]))
-    if oauth.proxy is not None:
-        credentials = oauth.proxy.rpartition("@")[0].partition("://")[2]
-        report.hide(credentials, credentials.partition(":")[2])
+    with contextlib.suppress(CredentialError):
+        yield from read_secrets(oauth)
+    yield from secret_values([*oauth.extra_params.items(), *upstream.headers.items()])
+    for address in (oauth.proxy, upstream.proxy):
+        if address is not None:
+            userinfo = address.rpartition("@")[0].partition("://")[2]
+            password = userinfo.partition(":")[2]
+            yield from (userinfo, password, unquote(password))
+    yield from _of_keys(settings)
+
+
+def _of_keys(settings: Settings) -> Iterator[str]:
+    """Yield the long pieces of the private keys as they are written, and the passphrase."""
+    oauth = settings.oauth
+    texts = [oauth.private_key.reveal()] if oauth.private_key is not None else []
+    for name, path in files.key_files(oauth).items():
+        with contextlib.suppress(CredentialError):
+            texts += [read_file(path, name).decode(errors="replace")] if path is not None else []
+    for text in texts:
+        yield from (piece for piece in re.split(r"[\s\"\\]+", text) if len(piece) > _SHORTEST_PIECE)
+    if oauth.private_key_passphrase_file is not None:
+        yield texts[-1].strip("\r\n")

@@ -10,7 +10,7 @@ import structlog
 from proxy import logs
 from proxy.app import App
 from proxy.cli import glance
-from proxy.cli.loop import keep_standard_files, on_signals, raise_file_limit, run_until_done
+from proxy.cli.loop import keep_standard_files, on_signals, raise_file_limit, run_until_done, settle_heap
 from proxy.config import Settings, find, has_environment_keys, load
 from proxy.errors import ConfigError
 
@@ -49,6 +49,7 @@ async def _serve(settings: Settings, environ: Mapping[str, str], writer: logs.Wr
 async def serve(app: App, writer: logs.Writer, *, title: str, hint: str, show: bool) -> None:
     """Run *app* until it is asked to end, with the first screen if there is somebody to see it."""
     on_signals(app.stop, writer)
+    settle_heap()
     screen = glance.in_background(app, title=title, hint=hint) if show else None
     try:
         await app.run()

@@ -42,6 +42,12 @@ def run(config: str | None, environ: Mapping[str, str], *, shape: Shape) -> int:
         print("okta-proxy: the token is opaque (no JWT): it has no claims to show", file=sys.stderr)
         return NO_TOKEN
     write(text, sys.stdout)
+    if result.prover is not None and shape != "claims":
+        # The key was made for this request, and is gone with this process.
+        print(
+            "okta-proxy: this token is bound to a key (DPoP) that no other program has: no API takes it",
+            file=sys.stderr,
+        )
     return 0
 
 

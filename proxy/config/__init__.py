@@ -1,5 +1,6 @@
 """The configuration: `load` turns YAML, environment and flags into frozen `Settings`, or names every problem."""
 
+from proxy.config.credentials import LEAST_SECRET
 from proxy.config.environment import has_environment_keys
 from proxy.config.issuer import okta_token_url
 from proxy.config.json_schema import schema
@@ -7,6 +8,8 @@ from proxy.config.loading import Loaded, find, load
 from proxy.config.outbound import outbound_proxy
 from proxy.config.settings import (
     Admin,
+    Assertion,
+    AuthMethod,
     Guard,
     Inject,
     Lifecycle,
@@ -22,7 +25,10 @@ from proxy.config.settings import (
 from proxy.config.urls import is_loopback, parse_host, parse_url
 
 __all__ = [
+    "LEAST_SECRET",
     "Admin",
+    "Assertion",
+    "AuthMethod",
     "Guard",
     "Inject",
     "Lifecycle",

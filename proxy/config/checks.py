@@ -6,12 +6,14 @@ ValueError carries the messages, which continue `section.key: ` and never quote 
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
+
+import msgspec
 
 from proxy.config.issuer import okta_token_url, organization_of
 from proxy.config.names import shown
-from proxy.config.outbound import usable_proxy
-from proxy.config.settings import Url
+from proxy.config.outbound import FOR_UPSTREAM, usable_proxy
+from proxy.config.settings import Algorithm, Assertion, Url
 from proxy.config.urls import parse_host, parse_url
 
 T = TypeVar("T")
@@ -25,7 +27,7 @@ _OWN_FIELDS = {
     *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"),
     *("content-length", "expect", "host", "proxy-authenticate", "proxy-authorization", "via"),
 }
-_OWN_PARAMS = ("grant_type", "client_id", "client_secret", "scope")
+_OWN_PARAMS = ("grant_type", "client_id", "client_secret", "client_assertion", "client_assertion_type", "scope")
 _FILE_LIMIT = 4 * 1024 * 1024
 
 
@@ -141,15 +143,60 @@ def _proxy(text: str) -> str:
     return proxy
 
 
-def _secret_file(path: str) -> str:
-    if not _read(path).strip(b"\r\n"):
-        raise ValueError("names a file that is empty: put the client secret into it")
-    return path
+def _upstream_proxy(text: str) -> str:
+    proxy = usable_proxy(text, FOR_UPSTREAM)
+    if proxy is None:
+        what = "must be the URL of an http or https proxy without a path"
+        raise ValueError(f"{what}, as in http://proxy.example.com:3128")
+    return proxy
+
+
+def _filled_file(what: str) -> Callable[[str], str]:
+    """Return the check of a file that must hold *what*."""
+
+    def check_file(path: str) -> str:
+        if not _read(path).strip(b"\r\n"):
+            raise ValueError(f"names a file that is empty: put {what} into it")
+        return path
+
+    return check_file
+
+
+def _key_id(text: str) -> str:
+    if not re.fullmatch(r"[\x20-\x7e]{1,512}", text):
+        raise ValueError("must be ASCII: copy the kid again from Okta's console")
+    return text
+
+
+def _assertion(entries: dict[str, str]) -> Assertion | None:
+    """Return how assertions are made; None, as without the key, if nothing is said."""
+    names = [field.name for field in msgspec.structs.fields(Assertion)]
+    problems = [f"has no {shown(name)}: it has {', '.join(names)}" for name in entries if name not in names]
+    algorithms = get_args(Algorithm)
+    if entries.get("algorithm", algorithms[0]) not in algorithms:
+        problems.append(f"algorithm must be one of {', '.join(algorithms)}")
+    if not re.fullmatch(r"[\x21-\x7e]+", entries.get("audience", "issuer")):
+        problems.append("audience must be token_url, issuer, or the audience itself: ASCII without blanks")
+    if not re.fullmatch(r"[\w+./-]+", entries.get("typ", "JWT"), re.ASCII):
+        problems.append("typ must be a media type without blanks, as in JWT or client-authentication+jwt")
+    if "certificate_file" in entries:
+        try:
+            _certificate_file(entries["certificate_file"])
+        except ValueError as error:
+            problems.append(f"certificate_file {error}")
+    _unless(problems, None)
+    return msgspec.convert(entries, Assertion) if entries else None
 
 
 def _certificate_file(path: str) -> str:
     if b"-----BEGIN " not in _read(path):
         raise ValueError("names a file that has no certificate in PEM form (-----BEGIN CERTIFICATE-----)")
+    return path
+
+
+def _client_key_file(path: str) -> str:
+    if b"PRIVATE KEY-----" not in _read(path):
+        raise ValueError("names a file that has no private key in PEM form (-----BEGIN PRIVATE KEY-----)")
     return path
 
 
@@ -184,10 +231,17 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "listen.host": parse_host,
     "upstream.headers": _fields,
     "upstream.ca_file": _certificate_file,
+    "upstream.client_cert_file": _certificate_file,
+    "upstream.client_key_file": _client_key_file,
+    "upstream.proxy": _upstream_proxy,
     "oauth.issuer": _issuer,
     "oauth.token_url": _token_url,
     "oauth.client_id": _client_id,
-    "oauth.client_secret_file": _secret_file,
+    "oauth.client_secret_file": _filled_file("the client secret"),
+    "oauth.private_key_file": _filled_file("the private key"),
+    "oauth.private_key_id": _key_id,
+    "oauth.private_key_passphrase_file": _filled_file("the passphrase"),
+    "oauth.assertion": _assertion,
     "oauth.scopes": _scopes,
     "oauth.extra_params": _params,
     "oauth.ca_file": _certificate_file,

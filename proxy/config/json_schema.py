@@ -55,6 +55,14 @@ def _type(key: Key) -> dict[str, Any]:
         "size": [{**text, "pattern": "^[0-9]{1,12}(B|KiB|MiB|GiB)?$"}, number, _REFERENCE],
         "duration": [{**text, "pattern": r"^([0-9]{1,12}(\.[0-9]{1,9})?(ms|s|m|h)|0)$"}, {"const": 0}, _REFERENCE],
         "list": [{"type": "array", "items": texts}, text],
-        "map": [{"type": "object", "additionalProperties": texts}, text],
+        "command": [{"type": "array", "items": texts}, text],
+        "key": [text],
+        "map": [_map(key, texts), text],
     }
     return {"anyOf": [*forms[key.kind], {"type": "null"}]}
+
+
+def _map(key: Key, texts: dict[str, Any]) -> dict[str, Any]:
+    if not key.names:
+        return {"type": "object", "additionalProperties": texts}
+    return {"type": "object", "properties": dict.fromkeys(key.names, texts), "additionalProperties": False}

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 from msgspec import NODEFAULT, Meta
 
-from proxy.config.settings import Secret, Settings, Url
+from proxy.config.settings import Assertion, Secret, Settings, Url
 
-Kind = Literal["text", "secret", "url", "flag", "count", "size", "duration", "choice", "list", "map"]
+Kind = Literal["text", "secret", "url", "flag", "count", "size", "duration", "choice", "list", "command", "key", "map"]
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +26,8 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     required: bool
     description: str
     choices: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    """What a map may name; empty for any name."""
     low: int | None = None
     high: int | None = None
 
@@ -57,7 +59,15 @@ DESCRIPTIONS = {
     "upstream.headers": "Header fields that are added where the client sent none of that name.",
     "upstream.allow_http": "Allow an http:// upstream that is not loopback: the token travels unencrypted.",
     "upstream.ca_file": "A PEM file with certificate authorities that are trusted beside the system's.",
-    "upstream.connect_timeout": "How long connecting may take, TLS included.",
+    "upstream.client_cert_file": "A PEM file with the client certificate that the upstream asks for, the certificates "
+    "between it and its authority behind it; read again for new connections when it changes.",
+    "upstream.client_key_file": "A PEM file with that certificate's private key, not encrypted; unset, the key stands "
+    "in upstream.client_cert_file.",
+    "upstream.proxy": "The http:// or https:// proxy through which the upstream is reached; unset, HTTPS_PROXY, "
+    "ALL_PROXY and NO_PROXY decide.",
+    "upstream.connections": "Connections to the upstream at a time; a request that finds all of them busy waits its "
+    "turn, for upstream.connect_timeout at most. Unset, limits.requests is the only limit.",
+    "upstream.connect_timeout": "How long connecting may take, TLS included, and the wait for upstream.connections.",
     "upstream.response_timeout": "How long the head of the response may take, from the last byte of the request.",
     "upstream.idle_timeout": "How long the upstream may be silent between two pieces of a body.",
     "upstream.rewrite": "Make Location, Content-Location, Link and Set-Cookie that name the upstream fit the address "
@@ -67,12 +77,23 @@ DESCRIPTIONS = {
     "is required.",
     "oauth.token_url": "The token endpoint of any OAuth 2.0 server; wins over oauth.issuer.",
     "oauth.client_id": "The application's client ID. Required.",
-    "oauth.client_secret": "The application's client secret, best written ${OKTA_CLIENT_SECRET}. This or "
-    "oauth.client_secret_file is required.",
-    "oauth.client_secret_file": "A file that holds the client secret; read again for each token request, line breaks "
-    "at its end do not count.",
-    "oauth.auth_method": "How the secret is sent: in the form (what Okta's own example does) or in an Authorization "
-    "header.",
+    "oauth.client_secret": "The application's client secret, best written ${OKTA_CLIENT_SECRET}. This, its file, its "
+    "command or a private key is required.",
+    "oauth.client_secret_file": "A file that holds the client secret; read again for each token request. A second line "
+    "is a second secret, tried when the first is refused.",
+    "oauth.client_secret_command": "A program with its arguments that prints the client secret: [op, read, ...]. Run "
+    "without a shell, before a token request.",
+    "oauth.private_key": "The application's private key (PEM or JWK), best written ${OKTA_PRIVATE_KEY}; \\n in it is a "
+    "line break.",
+    "oauth.private_key_file": "A file that holds the private key: PEM, JWK, or a JWK set of several; read again for "
+    "each token request.",
+    "oauth.private_key_id": "The key's kid, as Okta's console shows it; a JWK brings its own. It chooses one of a set.",
+    "oauth.private_key_passphrase_file": "A file that holds the passphrase of an encrypted PEM key.",
+    "oauth.auth_method": "How the client proves who it is: private_key_jwt if there is a private key, else "
+    "client_secret_post, unless it is set.",
+    "oauth.assertion": "How the JWT of private_key_jwt and client_secret_jwt is made: audience, algorithm, typ, "
+    "certificate_file.",
+    "oauth.dpop": "Ask for tokens that are bound to a key of this process, and prove it with each request (RFC 9449).",
     "oauth.scopes": "The scopes to ask for.",
     "oauth.extra_params": "Further form parameters of every token request, such as audience.",
     "oauth.ca_file": "A PEM file with certificate authorities that are trusted beside the system's.",
@@ -126,6 +147,7 @@ def _key(section: str, field: msgspec.structs.FieldInfo) -> Key:
         required=default is NODEFAULT,
         description=DESCRIPTIONS[f"{section}.{field.name}"],
         choices=get_args(base) if get_origin(base) is Literal else (),
+        names=tuple(field.name for field in msgspec.structs.fields(Assertion)) if base is Assertion else (),
         low=next((int(meta.ge) for meta in metas if meta.ge is not None), None),
         high=next((int(meta.le) for meta in metas if meta.le is not None), None),
     )
@@ -147,6 +169,9 @@ def _kind(base: Any, metas: tuple[Meta, ...]) -> Kind:
         return "choice"
     if base is int and any(meta.extra for meta in metas):
         return "size"
+    named: Kind | None = next((meta.extra["kind"] for meta in metas if meta.extra and "kind" in meta.extra), None)
+    if named is not None:
+        return named
     return _KINDS[get_origin(base) or base]
 
 
@@ -159,6 +184,7 @@ _KINDS: dict[Any, Kind] = {
     float: "duration",
     tuple: "list",
     dict: "map",
+    Assertion: "map",
 }
 
 KEYS = _keys()

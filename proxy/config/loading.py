@@ -57,7 +57,7 @@ def load(path: str | None, environ: Mapping[str, str], *, flags: Mapping[str, ob
     overriding = environment.read(environ) | {
         name: Entry(str(value), _FLAGS.get(name, "flag")) for name, value in flags.items() if value not in (None, "")
     }
-    secret = entries.get("oauth.client_secret")
+    secrets = {full: entries[full] for full in ("oauth.client_secret", "oauth.private_key") if full in entries}
     entries |= overriding
     values, empty, wrong = _values(entries, in_file - set(overriding), environ)
     found += wrong
@@ -65,8 +65,9 @@ def load(path: str | None, environ: Mapping[str, str], *, flags: Mapping[str, ob
     if found:
         raise ConfigError(found)
     warnings = [*rules.warnings(values, environ), *environment.near_misses(environ)]
-    if path is not None and secret is not None and not is_reference(secret.raw) and _is_public(path):
-        warnings.append(f"oauth.client_secret: every user of this machine can read it: chmod 600 {_one_line(path)}")
+    for full, secret in secrets.items():
+        if path is not None and not is_reference(secret.raw) and _is_public(path):
+            warnings.append(f"{full}: every user of this machine can read it: chmod 600 {_one_line(path)}")
     return Loaded(_settings(values), warnings)
 
 

@@ -7,21 +7,28 @@ A value that failed its own check is absent here, and a rule that needs it is si
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from proxy.config import credentials
 from proxy.config.checks import normal
-from proxy.config.outbound import environment_proxies
+from proxy.config.client_certificate import ClientCertificateError, load_client_certificate
+from proxy.config.outbound import FOR_TOKENS, FOR_UPSTREAM, environment_proxies
 from proxy.config.settings import Url
 from proxy.config.urls import is_loopback, parse_url, reaches
 
 Values = Mapping[str, Any]
 """Values by full key, defaults included."""
 
+_OUTBOUND = {"oauth.proxy": ("the token endpoint", FOR_TOKENS), "upstream.proxy": ("the upstream", FOR_UPSTREAM)}
+"""For each key of an outbound proxy what is reached through it, and the schemes that such a proxy may have."""
+
 
 def problems(values: Values, empty: frozenset[str], environ: Mapping[str, str]) -> Iterator[str]:
     """Yield what is wrong between keys. *empty* are those that were set, but to nothing."""
     yield from _missing(values, empty)
+    yield from credentials.problems(values, empty)
     yield from _listeners(values)
     yield from _unencrypted(values)
     yield from _loops(values, environ)
+    yield from _client_certificate(values)
     yield from _injected_twice(values)
 
 
@@ -36,11 +43,17 @@ def warnings(values: Values, environ: Mapping[str, str]) -> Iterator[str]:
     token_url = _token_target(values)
     if _is_exposed(token_url):
         yield "oauth.allow_http: the client secret travels to the token endpoint unencrypted"
-    if token_url is not None and values["oauth.proxy"] is None:
-        for variable, proxy in environment_proxies(token_url, environ):
+    yield from credentials.warnings(values)
+    for name, url in (("oauth.proxy", token_url), ("upstream.proxy", values["upstream.url"])):
+        if url is None or values[name] is not None:
+            continue
+        schemes = _OUTBOUND[name][1]
+        for variable, proxy in environment_proxies(url, environ, schemes):
             if proxy is not None:
                 break
-            yield f"oauth.proxy: {variable} is ignored, because it is not the URL of an http proxy"
+            yield f"{name}: {variable} is ignored, because it is not the URL of an {' or '.join(schemes)} proxy"
+    if values["upstream.client_cert_file"] is not None and values["upstream.url"].scheme == "http":
+        yield "upstream.client_cert_file: is not used, because upstream.url is no https address"
 
 
 def _missing(values: Values, empty: frozenset[str]) -> Iterator[str]:
@@ -57,11 +70,6 @@ def _missing(values: Values, empty: frozenset[str]) -> Iterator[str]:
         yield say("oauth.issuer", f"{what} (or set oauth.token_url)")
     if missing("oauth.client_id"):
         yield say("oauth.client_id", "set it to the application's client ID")
-    if missing("oauth.client_secret", "oauth.client_secret_file"):
-        yield say("oauth.client_secret", "set it, or oauth.client_secret_file")
-    # One that is absent was set, and wrong in itself.
-    if all(values.get(name, name) is not None for name in ("oauth.client_secret", "oauth.client_secret_file")):
-        yield "oauth.client_secret: stands beside oauth.client_secret_file: remove one of the two"
 
 
 def _listeners(values: Values) -> Iterator[str]:
@@ -93,17 +101,39 @@ def _loops(values: Values, environ: Mapping[str, str]) -> Iterator[str]:
     for name in ("upstream.url", "oauth.token_url", "oauth.issuer"):
         if _is_ours(_url(values, name), values):
             yield f"{name}: is this proxy's own listener: set another address, or another listen.port or admin.port"
-    proxy = values.get("oauth.proxy")
+    yield from _loop_through(values, environ, "oauth.proxy", _token_target(values))
+    yield from _loop_through(values, environ, "upstream.proxy", values.get("upstream.url"))
+
+
+def _loop_through(values: Values, environ: Mapping[str, str], name: str, target: Url | None) -> Iterator[str]:
+    """Yield the problem if the outbound proxy that *name*, or else the environment, gives for *target* is ourselves."""
+    whose, schemes = _OUTBOUND[name]
+    proxy = values.get(name)
     if proxy is not None:
         if _is_ours(_proxy_url(proxy), values):
-            yield "oauth.proxy: is this proxy's own listener: no token can be fetched through it"
+            yield f"{name}: is this proxy's own listener: {whose} cannot be reached through it"
         return
-    target = _token_target(values) if "oauth.proxy" in values else None
-    candidates = environment_proxies(target, environ) if target is not None else ()
+    candidates = environment_proxies(target, environ, schemes) if target is not None and name in values else ()
     variable, proxy = next((candidate for candidate in candidates if candidate[1] is not None), ("", None))
     if proxy is not None and _is_ours(_proxy_url(proxy), values):
-        remedy = "put the token endpoint's host into NO_PROXY, or set oauth.proxy"
-        yield f"oauth.proxy: {variable} names this proxy's own listener: {remedy}"
+        yield f"{name}: {variable} names this proxy's own listener: put {whose}'s host into NO_PROXY, or set {name}"
+
+
+def _client_certificate(values: Values) -> Iterator[str]:
+    names = ("upstream.client_cert_file", "upstream.client_key_file")
+    if not all(name in values for name in names):
+        return
+    cert_file, key_file = (values[name] for name in names)
+    if cert_file is None:
+        if key_file is not None:
+            yield "upstream.client_cert_file: is required with upstream.client_key_file: name the key's certificate"
+        return
+    import ssl  # noqa: PLC0415  # a configuration without certificates does without
+
+    try:
+        load_client_certificate(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), cert_file, key_file)
+    except ClientCertificateError as error:
+        yield f"{error.key}: {error}"
 
 
 def _injected_twice(values: Values) -> Iterator[str]:
@@ -144,4 +174,4 @@ def _token_target(values: Values) -> Url | None:
 
 
 def _proxy_url(proxy: str) -> Url:
-    return parse_url(proxy, schemes=("http",), parts=("userinfo",))
+    return parse_url(proxy, schemes=FOR_UPSTREAM, parts=("userinfo",))

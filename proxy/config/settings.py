@@ -16,6 +16,10 @@ Duration = Annotated[float, Meta(ge=0, le=365 * 86400)]
 """A year at most: event loops overflow somewhere beyond."""
 HeadSize = Annotated[int, Meta(ge=1024, le=16 * 1024 * 1024, extra={"unit": "bytes"})]
 BodySize = Annotated[int, Meta(ge=0, le=1024**4, extra={"unit": "bytes"})]
+Command = Annotated[tuple[str, ...], Meta(extra={"kind": "command"})]
+"""A program and its arguments: their order and their repetitions count."""
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "ES512", "HS256", "HS384", "HS512"]
+AuthMethod = Literal["client_secret_post", "client_secret_basic", "client_secret_jwt", "private_key_jwt"]
 
 
 class Secret:
@@ -79,6 +83,13 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     allow_http: bool = False
     ca_file: str | None = None
+    client_cert_file: str | None = None
+    client_key_file: str | None = None
+    """None: the key stands in `client_cert_file`."""
+    proxy: str | None = None
+    """May hold a password (`http://user:password@host:port`): never to be printed."""
+    connections: Count | None = None
+    """None: no more than `limits.requests`."""
     connect_timeout: Duration = 10.0
     response_timeout: Duration = 300.0
     idle_timeout: Duration = 300.0
@@ -86,7 +97,23 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     via: Literal["auto", "on", "off"] = "auto"
 
     def __repr__(self) -> str:
-        return _masked(self, "headers")
+        return _masked(self, "headers", "proxy")
+
+
+KeyText = Annotated[Secret, Meta(extra={"kind": "key"})]
+"""A private key as text: unlike any other secret it has lines."""
+
+
+class Assertion(msgspec.Struct, frozen=True, kw_only=True):
+    """How the JWT is made that authenticates the client (RFC 7523)."""
+
+    audience: str = "token_url"
+    """`token_url`, `issuer`, or the `aud` itself."""
+    algorithm: Algorithm | None = None
+    """None: what the key says, else what its type gives; HS256 with a secret."""
+    typ: str = "JWT"
+    certificate_file: str | None = None
+    """The certificate of the key, whose digest is sent as `x5t#S256`."""
 
 
 class OAuth(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,7 +125,15 @@ class OAuth(msgspec.Struct, frozen=True, kw_only=True):
     client_id: str
     client_secret: Secret | None = None
     client_secret_file: str | None = None
-    auth_method: Literal["client_secret_post", "client_secret_basic"] = "client_secret_post"
+    client_secret_command: Command = ()
+    private_key: KeyText | None = None
+    private_key_file: str | None = None
+    private_key_id: str | None = None
+    private_key_passphrase_file: str | None = None
+    auth_method: AuthMethod | None = None
+    """None: what the credentials are for; see `method`."""
+    assertion: Assertion | None = None
+    dpop: bool = False
     scopes: tuple[str, ...] = ()
     extra_params: dict[str, str] = {}
     ca_file: str | None = None
@@ -107,8 +142,20 @@ class OAuth(msgspec.Struct, frozen=True, kw_only=True):
     """May hold a password (`http://user:password@host:port`): never to be printed."""
     patience: Duration = 10.0
 
+    @property
+    def method(self) -> AuthMethod:
+        """How the client authenticates: `auth_method`, else `private_key_jwt` with a key, else `client_secret_post`."""
+        if self.auth_method is not None:
+            return self.auth_method
+        return "private_key_jwt" if self.has_key else "client_secret_post"
+
+    @property
+    def has_key(self) -> bool:
+        """Whether there is a private key."""
+        return self.private_key is not None or self.private_key_file is not None
+
     def __repr__(self) -> str:
-        return _masked(self, "extra_params", "proxy")
+        return _masked(self, "client_secret_command", "extra_params", "proxy")
 
 
 class Inject(msgspec.Struct, frozen=True, kw_only=True):

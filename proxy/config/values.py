@@ -66,6 +66,13 @@ def _secret(key: Key, raw: Raw) -> Secret:
     return Secret(_text(key, raw))
 
 
+def _key(_: Key, raw: Raw) -> Secret:
+    """Return a private key: its lines may be lines, or have been written with a backslash and an n."""
+    text = _single(raw)
+    _clean(text if isinstance(text, Bare) else re.sub(r"[\r\n\t]", "", text))
+    return Secret(text)
+
+
 def _url(key: Key, raw: Raw) -> object:
     return parse_url(_text(key, raw))
 
@@ -130,6 +137,27 @@ def _list(_: Key, raw: Raw) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_clean_all(entries).values()))
 
 
+def _command(_: Key, raw: Raw) -> tuple[str, ...]:
+    """Return a program and its arguments: YAML's list, or one text that is split as a shell splits it."""
+    if isinstance(raw, dict):
+        raise ValueError("must be a list, as in [op, read, reference]")  # noqa: TRY004  # a user's mistake, no caller's
+    if isinstance(raw, str):
+        raw = parse_list(raw) if raw.lstrip().startswith("[") else _words(raw)
+    words = _clean_all({f"entry {number}": item for number, item in enumerate(raw, 1)})
+    if words and not words["entry 1"]:
+        raise ValueError("must begin with the name of a program")
+    return tuple(words.values())
+
+
+def _words(text: str) -> list[Scalar]:
+    import shlex  # noqa: PLC0415  # only for commands
+
+    try:
+        return list(shlex.split(text))
+    except ValueError:
+        raise ValueError("has a quote that is not closed: write a list, as in [op, read, reference]") from None
+
+
 def _entries(text: str) -> list[Scalar]:
     """Return the entries of a list that is written as one text."""
     if isinstance(text, Bare):
@@ -175,5 +203,7 @@ _CONVERTERS: dict[Kind, Callable[[Key, Raw], Any]] = {
     "size": _size,
     "duration": _duration,
     "list": _list,
+    "command": _command,
+    "key": _key,
     "map": _map,
 }

@@ -4,6 +4,6 @@ from proxy.emulator import faults
 from proxy.emulator.bearer import digest
 from proxy.emulator.echo import ApiRequest, EchoApi
 from proxy.emulator.okta import AuthorizationServer
-from proxy.emulator.token_endpoint import TokenRequest
+from proxy.emulator.record import TokenRequest
 
 __all__ = ["ApiRequest", "AuthorizationServer", "EchoApi", "TokenRequest", "digest", "faults"]

@@ -1,5 +1,5 @@
 """
-What an Okta org answers, as values: the bodies and headers of success, of both error shapes, and of its front end.
+What an authorization server answers, as values: bodies and headers of success, of refusals, and of its front end.
 
 Nothing here does I/O. `Answer` is what the servers send and what the faults are made of.
 """
@@ -8,6 +8,8 @@ import json
 import secrets
 from dataclasses import dataclass
 from email.utils import formatdate
+from time import gmtime, strftime
+from typing import Literal
 
 from proxy.emulator.errors import OAuthError
 
@@ -20,6 +22,8 @@ RATE_LIMIT_TEXTS = (
 """Okta's documentation has both for E0000047."""
 
 _PHRASES = {
+    404: "Not Found",
+    405: "Not Allowed",
     413: "Request Entity Too Large",
     500: "Internal Server Error",
     502: "Bad Gateway",
@@ -39,11 +43,31 @@ class Answer:
     error: str | None = None
 
 
-def oauth_refusal(error: OAuthError) -> Answer:
-    """Return Okta's answer to a token request that it refuses (RFC 6749 section 5.2)."""
-    headers = (("dpop-nonce", secrets.token_urlsafe(24)),) if error.error == "use_dpop_nonce" else ()
-    body = {"error": error.error, "error_description": error.description}
-    return Answer(error.status, json.dumps(body).encode(), headers=headers, error=error.error)
+def oauth_refusal(error: OAuthError, shape: Literal["oauth", "bare", "entra"] = "oauth", now: float = 0.0) -> Answer:
+    """Return the answer to a token request that is refused (RFC 6749 section 5.2), see `Manner.shape`."""
+    body: dict[str, object] = {"error": error.error}
+    if error.description and shape != "bare":
+        body["error_description"] = error.description
+    if shape == "entra":
+        body |= _entra(error.description, now)
+    return Answer(error.status, json.dumps(body).encode(), error=error.error)
+
+
+def _entra(description: str, now: float) -> dict[str, object]:
+    """Return what Entra ID adds to an error; what is said in Okta's words has no number."""
+    import uuid  # noqa: PLC0415  # slow to load, and only for this
+
+    trace, correlation, timestamp = str(uuid.uuid4()), str(uuid.uuid4()), strftime("%Y-%m-%d %H:%M:%SZ", gmtime(now))
+    number = description.partition(":")[0].removeprefix("AADSTS")
+    codes = [int(number)] if number.isdecimal() else []
+    return {
+        "error_description": f"{description} Trace ID: {trace} Correlation ID: {correlation} Timestamp: {timestamp}",
+        "error_codes": codes,
+        "timestamp": timestamp,
+        "trace_id": trace,
+        "correlation_id": correlation,
+        "error_uri": f"https://login.microsoftonline.com/error?code={number if codes else 0}",
+    }
 
 
 def api_error(status: int, code: str, summary: str, headers: tuple[tuple[str, str], ...] = ()) -> Answer:

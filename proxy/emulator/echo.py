@@ -6,13 +6,16 @@ comes and never held; a refusal comes after it, so that the record of a refused 
 """
 
 import hashlib
+import ssl
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Literal, Self
 
 from aiohttp import web
 
-from proxy.emulator import showcase
-from proxy.emulator.bearer import Accepted, Refusal, check, hidden
+from proxy.emulator import proofs, showcase
+from proxy.emulator.bearer import Accepted, Refusal, Wanted, check, hidden
+from proxy.emulator.freshness import Nonces, Spent
+from proxy.emulator.jose import Jwt, read
 from proxy.emulator.journal import Journal
 from proxy.emulator.listener import Listener, split_target
 from proxy.emulator.okta import AuthorizationServer
@@ -45,13 +48,23 @@ class ApiRequest:
         wanted = name.lower().encode()
         return [value.decode("latin-1") for key, value in self.headers if key.lower() == wanted]
 
+    @property
+    def proof(self) -> Jwt | None:
+        """What the request's DPoP proof says, None without exactly one that is a JWT."""
+        values = self.values("DPoP")
+        return read(values[0]) if len(values) == 1 else None
+
 
 class EchoApi:
     """
     An async context manager: the API behind *okta*, for tokens that have *required_scope*.
 
-    The last *keep* requests are in `requests`, oldest first. `pace` is for tests of streaming: while it is a
-    semaphore, each event of `/stream` takes one permit.
+    With *org* it is one of Okta's own APIs, for the tokens of Okta's own authorization server. *htu* says how the path
+    must stand in a DPoP proof: decoded as Okta's APIs want it, or as it was `sent` (RFC 9449 4.3). *tls* makes it
+    https. The last *keep* requests are in `requests`, oldest first.
+
+    These attributes may be changed at any time: `dpop_nonce` (whether proofs need a nonce of this API), and `pace`,
+    which is for tests of streaming: while it is a semaphore, each event of `/stream` takes one permit.
     """
 
     def __init__(
@@ -59,15 +72,23 @@ class EchoApi:
         okta: AuthorizationServer,
         *,
         required_scope: str = "api.read",
+        org: bool = False,
+        dpop_nonce: bool = False,
+        htu: Literal["okta", "sent"] = "okta",
         host: str = "127.0.0.1",
         port: int = 0,
+        tls: ssl.SSLContext | None = None,
         keep: int = 2000,
     ) -> None:
         self.requests: Journal[ApiRequest] = Journal(keep)
         self.pace: showcase.Pace = None
+        self.dpop_nonce = dpop_nonce
         self._okta = okta
         self._scope = required_scope
-        self._listener = Listener(self._handle, host=host, port=port)
+        self._org = org
+        self._htu = htu
+        self._nonces, self._spent = Nonces(), Spent()
+        self._listener = Listener(self._handle, host=host, port=port, tls=tls)
 
     def __repr__(self) -> str:
         return f"<EchoApi {self.base_url or 'not started'} [{self.requests.total} requests]>"
@@ -88,6 +109,10 @@ class EchoApi:
         """Wait until *total* requests have arrived in all, answered or not."""
         await self.requests.reached(total)
 
+    def rotate_nonce(self, *, forget: bool = False) -> None:
+        """Give out another nonce from now on; with *forget* those given out before are refused at once."""
+        self._nonces.rotate(self._okta.clock(), forget=forget)
+
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         record = ApiRequest(
             time=self._okta.clock(),
@@ -102,13 +127,16 @@ class EchoApi:
         finally:
             # Also when the client broke off: what had come until then is what a test asks for.
             record = self._update(record, body.into(record))
-        authorization = request.headers.getall("Authorization", ())
-        decision = check(authorization, self._okta, scope=self._scope, now=self._okta.clock())
+        path, query = split_target(request.raw_path)
+        decision = self._decide(request, path)
+        headers = {"DPoP-Nonce": self._nonces.current(self._okta.clock())} if self.dpop_nonce else {}
         if isinstance(decision, Refusal):
             response: web.StreamResponse = self._refused(decision)
         else:
-            path, query = split_target(request.raw_path)
-            response = await showcase.respond(request, path, query, self.pace) or _echo(record, body.text, decision)
+            routed = await showcase.respond(request, path, query, self.pace, headers)
+            response = routed or _echo(record, body.text, decision)
+        if not response.prepared:
+            response.headers.update(headers)
         self._update(record, replace(record, status=response.status))
         return response
 
@@ -116,7 +144,23 @@ class EchoApi:
         self.requests.replace(old, new)
         return new
 
+    def _decide(self, request: web.BaseRequest, path: str) -> Accepted | Refusal:
+        okta, now = self._okta, self._okta.clock()
+        expected = proofs.Expected(
+            method=request.method,
+            urls=(self._listener.origin(request) + (proofs.okta_path(path) if self._htu == "okta" else path),),
+            now=now,
+            spent=self._spent,
+            nonces=self._nonces if self.dpop_nonce else None,
+        )
+        issuer = okta.issuer_of(None) if self._org else okta.issuer
+        wanted = Wanted(issuer, issuer if self._org else okta.audience, self._scope, now)
+        authorization, proof_headers = (request.headers.getall(name, ()) for name in ("Authorization", "DPoP"))
+        return check(authorization, proof_headers, okta, wanted, expected)
+
     def _refused(self, refusal: Refusal) -> web.Response:
+        if refusal.error is None and self._okta.dpop_required:
+            refusal = refusal._replace(scheme="DPoP")
         challenge = refusal.challenge(self._okta.audience, self._scope)
         return showcase.document(
             {"error": refusal.error, "error_description": refusal.description},

@@ -2,7 +2,8 @@
 Okta's OAuth errors by Okta's own names: status, `error` and `error_description`, word for word.
 
 The names are the `internalErrorCode`s of the list that Okta publishes for machines; they are not on the wire. Only
-what a token request with client credentials can meet is here.
+what a token request with client credentials, or an API call with its token, can meet is here. What another server
+says in the place of each is in `proxy.emulator.providers`.
 """
 
 from typing import NamedTuple
@@ -18,11 +19,12 @@ class OAuthError(NamedTuple):
 
 
 class RefusalError(Exception):
-    """A token request is refused with `error`."""
+    """A request is refused, with the error that Okta calls `name`; `values` stand for what its text leaves open."""
 
-    def __init__(self, error: OAuthError) -> None:
-        super().__init__(error.name)
-        self.error = error
+    def __init__(self, name: str, *values: str) -> None:
+        super().__init__(name)
+        self.name = name
+        self.values = values
 
 
 def oauth_error(name: str, *values: str) -> OAuthError:
@@ -32,8 +34,8 @@ def oauth_error(name: str, *values: str) -> OAuthError:
 
 
 def names() -> tuple[str, ...]:
-    """Return every name that `oauth_error` knows."""
-    return tuple(_TABLE)
+    """Return the name of every error of the token endpoint that `oauth_error` knows."""
+    return _NAMES
 
 
 _TEXTS = {
@@ -51,6 +53,16 @@ _TEXTS = {
             "Only clients with 'application_type' of 'service' may use the client_credentials 'grant_type' with "
             "the Org Authorization Server."
         ),
+        "client_assertion_invalid_issuer": "The issuer claim for client_assertion is not a valid client_id.",
+        "client_assertion_invalid_subject": "The subject claim for client_assertion is not a valid client_id.",
+        "client_assertion_invalid_no_secret": (
+            "The issuer and subject claim for client_assertion is invalid because the client does not have a client "
+            "secret."
+        ),
+        "client_assertion_expiration_required": (
+            "The client_assertion must contain the 'exp' claim as seconds since epoch."
+        ),
+        "client_assertion_invalid_jwt": "The parsing of the client_assertion failed.",
         "client_assertion_invalid_audience": (
             "The audience claim for client_assertion must be the endpoint invoked for the request."
         ),
@@ -103,6 +115,14 @@ _TEXTS = {
         ),
         "no_matching_scope": "One or more scopes are not configured for the authorization server resource.",
     },
+    (400, "client_credentials_self_scope_requested"): {
+        "client_credentials_self_scope_requested": (
+            "The 'client_credentials' grant type may not request .self scopes."
+        ),
+    },
+    (400, "consent_required"): {
+        "no_org_scopes_granted": "You are not allowed any of the requested scopes.",
+    },
     (400, "invalid_target"): {
         "invalid_target": "The token request contains an invalid target.",
     },
@@ -120,8 +140,17 @@ _TEXTS = {
     (400, "invalid_dpop_proof"): {
         "invalid_dpop_proof": "The DPoP proof JWT is invalid.",
         "invalid_dpop_proof_missing_header": "The DPoP proof JWT header is missing.",
+        "invalid_dpop_proof_multiple_headers_not_allowed": "Multiple DPoP proof JWT headers are not allowed.",
+        "invalid_dpop_proof_invalid_type": "'typ' must be 'dpop+jwt' in the DPoP proof JWT.",
+        "invalid_dpop_proof_invalid_signature_algorithm": "The DPoP proof JWT signature algorithm is invalid.",
+        "invalid_dpop_proof_invalid_jwt": "The DPoP proof JWT cannot be parsed.",
+        "invalid_dpop_proof_invalid_signature": "The DPoP proof JWT signature is invalid.",
+        "invalid_dpop_proof_invalid_htm": "'htm' claim in the DPoP proof JWT is invalid.",
+        "invalid_dpop_proof_invalid_htu": "'htu' claim in the DPoP proof JWT is invalid.",
+        "invalid_dpop_proof_invalid_iat": "'iat' claim in the DPoP proof JWT is invalid.",
         "invalid_dpop_proof_jwt_issued_in_future": "The DPoP proof JWT is issued in the future.",
         "invalid_dpop_proof_jwt_too_old": "The DPoP proof JWT is issued more than five minutes in the past.",
+        "invalid_dpop_proof_invalid_jti": "'jti' claim in the DPoP proof JWT is invalid.",
         "dpop_proof_already_used": "The DPoP proof JWT has already been used.",
     },
     (400, "use_dpop_nonce"): {
@@ -148,7 +177,31 @@ _TEXTS = {
     },
 }
 
-_TABLE = {name: (*kind, text) for kind, texts in _TEXTS.items() for name, text in texts.items()}
+_API_TEXTS = {
+    (400, "invalid_request"): {
+        "dpop_proof_required_for_token": "The resource request requires a DPoP proof.",
+        "dpop_authentication_scheme_required": (
+            "The resource request must use the DPoP authentication scheme when using a DPoP bound token."
+        ),
+    },
+    (400, "invalid_dpop_proof"): {
+        "dpop_proof_invalid_ath": "'ath' claim in the DPoP proof does not match the presented access_token.",
+        "invalid_access_token_dpop_binding": "The access_token is not bound to the provided DPoP proof.",
+    },
+    (401, "invalid_token"): {
+        "access_token_not_dpop_bound": "The presented access_token is not DPoP bound.",
+    },
+}
+"""What only a call of an API meets."""
+
+_NAMES = tuple(name for texts in _TEXTS.values() for name in texts)
+
+_TABLE = {
+    name: (*kind, text)
+    for table in (_TEXTS, _API_TEXTS)
+    for kind, texts in table.items()
+    for name, text in texts.items()
+}
 
 _EXAMPLES = {
     "token_request_missing_grant_type": ("client_credentials",),

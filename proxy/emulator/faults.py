@@ -60,7 +60,8 @@ class Altered:
     A success whose body says something else than the truth; a request that is refused anyway stays refused.
 
     Each field is a value, or left as it is (KEEP), or left out (OMIT). *lives* is the token's own life in seconds,
-    *revoked* has the echo API refuse it from the start, *padding* bytes make the body big, *gzip* codes it.
+    *revoked* has the echo API refuse it from the start, *padding* bytes make the body big, *gzip* codes it. *jkt* is
+    the thumbprint of the key that the token is bound to (OMIT: to none), whatever proof came.
     """
 
     access_token: object = KEEP
@@ -71,6 +72,7 @@ class Altered:
     revoked: bool = False
     padding: int = 0
     gzip: bool = False
+    jkt: str | Mark = KEEP
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,3 +146,8 @@ NAMED: dict[str, Fault] = {
     if name.isupper() and isinstance(value, RateLimited | Answer | Altered | Hang | Drop)
 }
 """Every fault above by its name in lower case; `Refused` and `Slow` need a word more."""
+
+# Not among them: who asks for a token without a DPoP proof finds nothing wrong with these.
+UNBOUND_TOKEN = Altered(jkt=OMIT)
+FOREIGN_TOKEN = Altered(jkt="0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I")
+NOT_SAID_TO_BE_BOUND = Altered(token_type="Bearer")  # noqa: S106  # a type, not a secret

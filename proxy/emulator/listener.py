@@ -9,6 +9,7 @@ import asyncio
 import ipaddress
 import logging
 import socket
+import ssl
 import struct
 from collections.abc import Awaitable, Callable
 
@@ -32,15 +33,16 @@ _logger.addFilter(_is_ours)
 
 
 class Listener:
-    """One server. `start` binds it, `close` ends it at once; a port that is taken is an `OSError`."""
+    """One server. `start` binds it, `close` ends it at once; a port that is taken is an `OSError`. *tls*: https."""
 
-    def __init__(self, handler: Handler, *, host: str, port: int) -> None:
+    def __init__(self, handler: Handler, *, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         if not ipaddress.ip_address(host).is_loopback:
             raise ValueError(f"{host} is no loopback address: the emulator's secrets are public")
         self.base_url = ""
         self._handler = handler
         self._host = host
         self._port = port
+        self._tls = tls
         self._running: set[asyncio.Task[object]] = set()
         self._runner: web.ServerRunner | None = None
 
@@ -60,13 +62,23 @@ class Listener:
         runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._host, self._port, backlog=1024).start()
+            await web.TCPSite(runner, self._host, self._port, backlog=1024, ssl_context=self._tls).start()
         except OSError:
             await runner.cleanup()
             raise
         self._runner = runner
         host = f"[{self._host}]" if ":" in self._host else self._host
-        self.base_url = f"http://{host}:{runner.addresses[0][1]}"
+        self.base_url = f"{self.scheme}://{host}:{runner.addresses[0][1]}"
+
+    @property
+    def scheme(self) -> str:
+        """How it is reached: `http` or `https`."""
+        return "https" if self._tls else "http"
+
+    def origin(self, request: web.BaseRequest) -> str:
+        """Return scheme and authority as the client wrote them; RFC 9110 7.2 has them in `Host`."""
+        host = request.headers.get("Host", "").lower()
+        return f"{self.scheme}://{host}" if host else self.base_url
 
     async def close(self) -> None:
         """Stop listening and cancel what still runs: a handler that hangs on purpose delays nobody."""

@@ -1,8 +1,12 @@
 """The access tokens of an org: made, remembered while they live, and revoked."""
 
 from secrets import token_urlsafe
+from typing import cast
 
 from proxy.emulator.keys import SigningKey, signing_key
+
+REMEMBERED = 3600.0
+"""Seconds for which an opaque token is known after its end."""
 
 
 class Mint:
@@ -13,6 +17,8 @@ class Mint:
         self._key: SigningKey | None = None
         self._live: dict[str, int] = {}
         """`jti` to expiry of what has not been revoked, in the order of issue."""
+        self._opaque: dict[str, dict[str, object]] = {}
+        """What tokens say that are no JWT, in the order of issue."""
 
     def __repr__(self) -> str:
         return f"<Mint [{self.issued} issued, {len(self._live)} live]>"
@@ -38,8 +44,14 @@ class Mint:
         now: float,
         lifetime: float,
         revoked: bool = False,
+        opaque: bool = False,
+        thumbprint: str | None = None,
     ) -> str:
-        """Return a new token that expires *lifetime* whole seconds after *now*; negative makes an expired one."""
+        """
+        Return a new token that expires *lifetime* whole seconds after *now*; negative makes an expired one.
+
+        An *opaque* one says nothing to anybody but `claims`. *thumbprint* is the key that it is bound to (RFC 9449 6).
+        """
         self._forget(now)
         jti = f"AT.{token_urlsafe(32)}"
         issued_at = int(now)
@@ -47,20 +59,29 @@ class Mint:
         if not revoked:
             self._live[jti] = expires_at
         self.issued += 1
-        return self.key.sign(
-            {
-                "ver": 1,
-                "jti": jti,
-                "iss": issuer,
-                "aud": audience,
-                "iat": issued_at,
-                "exp": expires_at,
-                "cid": client_id,
-                "scp": list(scopes),
-                # Okta's default expression for the subject gives the client's id when there is no user.
-                "sub": client_id,
-            }
-        )
+        claims: dict[str, object] = {
+            "ver": 1,
+            "jti": jti,
+            "iss": issuer,
+            "aud": audience,
+            "iat": issued_at,
+            "exp": expires_at,
+            "cid": client_id,
+            "scp": list(scopes),
+            # Okta's default expression for the subject gives the client's id when there is no user.
+            "sub": client_id,
+        }
+        if thumbprint is not None:
+            claims["cnf"] = {"jkt": thumbprint}
+        if not opaque:
+            return self.key.sign(claims)
+        token = f"00{token_urlsafe(60)}"
+        self._opaque[token] = claims
+        return token
+
+    def claims(self, token: str) -> dict[str, object] | None:
+        """Return what *token* says if it is from here, else None; whether it is still good is not looked at."""
+        return self._opaque.get(token) or self.key.claims(token)
 
     def revoke_all(self) -> None:
         """Make every token issued so far a revoked one."""
@@ -75,3 +96,7 @@ class Mint:
         for jti, expires_at in list(self._live.items())[:2]:
             if expires_at <= now:
                 del self._live[jti]
+        for token, claims in list(self._opaque.items())[:2]:
+            # Expired long ago: until then its claims tell why it is refused.
+            if cast("int", claims["exp"]) + REMEMBERED <= now:
+                del self._opaque[token]

@@ -35,6 +35,8 @@ class _Call(NamedTuple):
     """What the path says behind the route's name."""
     pairs: tuple[tuple[str, str], ...]
     pace: Pace
+    headers: Mapping[str, str]
+    """Header fields of every answer."""
 
     def param(self, name: str, default: str) -> str:
         return dict(self.pairs).get(name, default)
@@ -46,13 +48,19 @@ class _Call(NamedTuple):
         return number
 
 
-async def respond(request: web.BaseRequest, path: str, query: str, pace: Pace) -> web.StreamResponse | None:
-    """Answer *request* if *path* is one of the routes; None leaves it to be echoed."""
+async def respond(
+    request: web.BaseRequest, path: str, query: str, pace: Pace, headers: Mapping[str, str]
+) -> web.StreamResponse | None:
+    """
+    Answer *request* if *path* is one of the routes; None leaves it to be echoed.
+
+    A response that begins here has *headers*; one that does not is given them by the caller.
+    """
     for pattern, route in _ROUTES:
         if found := re.fullmatch(pattern, path):
             pairs = tuple(parse_qsl(query, keep_blank_values=True))
             try:
-                return await route(_Call(request, found[1] if found.groups() else "", pairs, pace))
+                return await route(_Call(request, found[1] if found.groups() else "", pairs, pace, headers))
             except ValueError as error:
                 return document({"error": "invalid_request", "error_description": str(error)}, status=400)
     return None
@@ -69,7 +77,7 @@ def document(content: object, *, status: int = 200, headers: Mapping[str, str] |
 
 async def _start(call: _Call, content_type: str, length: int | None) -> web.StreamResponse:
     headers = {"Content-Type": content_type, "Server": "okta-proxy-echo", "Cache-Control": "no-store"}
-    response = web.StreamResponse(headers=headers)
+    response = web.StreamResponse(headers={**headers, **call.headers})
     response.content_length = length
     await response.prepare(call.request)
     return response

@@ -21,37 +21,69 @@ from proxy.errors import (
 from proxy.forwarding.guard import Guard, host_name
 from proxy.forwarding.headers import Classifier, RawHeaders, RequestHeaders, is_chunked_only, join_lines
 from proxy.forwarding.rewrite import ClientAddress
-from proxy.forwarding.target import Target, outbound_target, parse_target
+from proxy.forwarding.target import Target, is_plain, outbound_target, parse_target
 from proxy.tokens.source import Token
 
-NEVER_FORWARDED = frozenset({"CONNECT", "TRACE"})
+_LARGEST_BODY = 2**63 - 1
+"""Bytes. Servers count in 63 or 64 bits, and the largest number of 64 means "no body" to llhttp, so to aiohttp too."""
+_NEVER_FORWARDED = frozenset({"CONNECT", "TRACE"})
 _ALLOW = (("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),)
 
 
-class OutboundRequest(NamedTuple):
-    """A request that may be forwarded. Everything is bytes as they go over the wire."""
+class Prepared(NamedTuple):
+    """What a request's header lines come to, whatever its method and target. Bytes as they go over the wire."""
 
-    method: str
-    start: bytes
-    """The request line and all header lines but the injected one and the empty one."""
+    lines: bytes
+    """All header lines to send but the injected one."""
     is_chunked: bool
     """Whether its body goes out in chunks, as it came."""
     wants_continue: bool
     """Whether the client waits for a 100 before it sends its body."""
     own_authorization: bytes
     """With `inject.client_authorization: keep`, the client's own lines, which stand instead of ours; else empty."""
-    client: ClientAddress
-    """Where the client believes the upstream to be, for `upstream.rewrite`."""
-
-
-class Prepared(NamedTuple):
-    """What a request's header lines come to, whatever its method and target. The members are `OutboundRequest`'s."""
-
-    lines: bytes
-    is_chunked: bool
-    wants_continue: bool
-    own_authorization: bytes
+    wants_websocket: bool
+    """Whether these are the lines of a WebSocket's opening handshake (RFC 6455 4.1), for a GET without a body."""
+    takes_trailers: bool
+    """Whether the client takes trailers behind an answer in chunks (RFC 9110 10.1.4)."""
     client_authority: bytes
+    """The host and port that the client used."""
+
+
+class OutboundRequest:
+    """
+    A request that may be forwarded.
+
+    A connection that sends the same bytes again gets the same object: so it keeps the head that it made.
+    """
+
+    __slots__ = ("_head", "_made_with", "asks_to_switch", "is_plain", "method", "prepared", "target")
+
+    def __init__(self, method: str, target: bytes, prepared: Prepared) -> None:
+        self.method = method
+        self.target = target
+        """Path and query as the upstream gets them."""
+        self.prepared = prepared
+        self.asks_to_switch = prepared.wants_websocket and method == "GET"
+        """Whether it is a WebSocket's opening handshake."""
+        self.is_plain = not (prepared.own_authorization or self.asks_to_switch)
+        """Whether it wants nothing but an answer, and our token."""
+        self._made_with: bytes | None = None
+        self._head = b""
+
+    def head(self, authorization: bytes) -> bytes:
+        """Return the whole head; *authorization* is the line that carries the credential, with its CRLF."""
+        if authorization is not self._made_with:
+            lines = self.prepared.lines
+            if self.asks_to_switch:
+                lines += b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+            self._head = b"%b %b HTTP/1.1\r\n%b%b\r\n" % (
+                self.method.encode("ascii"),
+                self.target,
+                lines,
+                authorization,
+            )
+            self._made_with = authorization
+        return self._head
 
 
 class Admission:
@@ -79,9 +111,11 @@ class Admission:
 
     def admit(self, method: str, raw_target: bytes, version: tuple[int, int], raw: RawHeaders) -> OutboundRequest:
         """Return the request to forward. Raises the `ProxyError` that is its answer; then nothing was sent."""
-        if method in NEVER_FORWARDED:
-            raise MethodNotAllowedError(f"{method} is never forwarded.", headers=_ALLOW)
-        return self.route(method, raw_target, self.prepare(version, raw))
+        if method in _NEVER_FORWARDED:
+            # Its target may be no path: that is not what is wrong with it.
+            self.route(method, b"/")
+        prepared = self.prepare(version, raw)
+        return OutboundRequest(method, self.route(method, raw_target), prepared)
 
     def prepare(self, version: tuple[int, int], raw: RawHeaders) -> Prepared:
         """
@@ -98,35 +132,39 @@ class Admission:
         self._check_via(headers)
         is_chunked = self._framing(headers, version)
         own = self._own_authorization(headers)
+        wants_websocket = version == (1, 1) and not is_chunked and _wants_websocket(headers)
+        takes_trailers = version == (1, 1) and _takes_trailers(headers)
         return Prepared(
-            self._lines(version, headers, is_chunked=is_chunked),
-            is_chunked,
-            self._expectation(headers, version),
-            own,
-            headers.hosts[0] if headers.hosts else self._local_authority,
+            lines=self._lines(
+                version, headers, is_chunked=is_chunked, takes_trailers=takes_trailers and not wants_websocket
+            ),
+            is_chunked=is_chunked,
+            wants_continue=self._expectation(headers, version),
+            own_authorization=own,
+            wants_websocket=wants_websocket,
+            takes_trailers=takes_trailers,
+            client_authority=headers.hosts[0] if headers.hosts else self._local_authority,
         )
 
-    def route(self, method: str, raw_target: bytes, prepared: Prepared) -> OutboundRequest:
-        """Return the request to forward to *raw_target* with the lines of *prepared*. Raises `ProxyError`."""
+    def route(self, method: str, raw_target: bytes) -> bytes:
+        """Return the target to send for *raw_target* . Raises `ProxyError`."""
+        if method in _NEVER_FORWARDED:
+            raise MethodNotAllowedError(f"{method} is never forwarded.", headers=_ALLOW)
+        if not self._base_path and is_plain(raw_target):
+            return raw_target
         target = parse_target(raw_target, method)
         authority = target.authority
         if authority is not None:
             error = self._guard.host_error(authority)
             if error is not None:
                 raise error
-        path, hidden = target.path, b""
-        if self._base_path:
-            names_upstream = self._names_upstream(target)
-            path = outbound_target(target, self._base_path, names_upstream=names_upstream)
-            hidden = self._base_path if names_upstream else b""
-        return OutboundRequest(
-            method,
-            b"%b %b HTTP/1.1\r\n%b" % (method.encode("ascii"), path, prepared.lines),
-            prepared.is_chunked,
-            prepared.wants_continue,
-            prepared.own_authorization,
-            ClientAddress(authority or prepared.client_authority, hidden),
-        )
+        return outbound_target(target, self._base_path, names_upstream=self._names_upstream(target))
+
+    def client_address(self, method: str, raw_target: bytes, prepared: Prepared) -> ClientAddress:
+        """Return where the client of a request that `route` has passed believes the upstream to be."""
+        target = parse_target(raw_target, method)
+        hidden = self._base_path if self._names_upstream(target) else b""
+        return ClientAddress(target.authority or prepared.client_authority, hidden)
 
     def token_line(self, token: Token) -> bytes:
         """Return the header line that carries *token*, with its CRLF."""
@@ -146,9 +184,13 @@ class Admission:
     def _framing(self, headers: RequestHeaders, version: tuple[int, int]) -> bool:
         """Return whether the body is chunked; refuse what servers could read in two ways (RFC 9112 6.1)."""
         lengths = headers.content_lengths
-        # The parser lets no more than 64 bits pass: what stands before the last 20 digits is zeros.
-        if self._body_size is not None and lengths and int(lengths[0][-20:]) > self._body_size:
-            raise BodyTooLargeError("The body is larger than limits.body_size.")
+        if lengths:
+            # The parser lets no more than 64 bits pass: what stands before the last 20 digits is zeros.
+            size = int(lengths[0][-20:])
+            if size > _LARGEST_BODY:
+                raise BadRequestError("The request's Content-Length is larger than any body can be.")
+            if self._body_size is not None and size > self._body_size:
+                raise BodyTooLargeError("The body is larger than limits.body_size.")
         if not headers.codings:
             if len(lengths) > 1:
                 raise BadRequestError("The request has more than one Content-Length.")
@@ -175,18 +217,39 @@ class Admission:
             raise ExpectationFailedError("No expectation but 100-continue is supported.")
         return True
 
-    def _lines(self, version: tuple[int, int], headers: RequestHeaders, *, is_chunked: bool) -> bytes:
+    def _lines(
+        self, version: tuple[int, int], headers: RequestHeaders, *, is_chunked: bool, takes_trailers: bool
+    ) -> bytes:
         parts = [self._host_line, join_lines(headers.kept)]
         if is_chunked:
             parts.append(b"Transfer-Encoding: chunked\r\n")
         elif headers.content_lengths:
             parts.append(b"Content-Length: %b\r\n" % headers.content_lengths[0])
+        if takes_trailers:
+            parts.append(b"Connection: TE\r\nTE: trailers\r\n")
         if self._added:
             present = {name.lower() for name, _ in headers.kept}
             parts.extend(line for name, line in self._added if name not in present)
         if self._sends_via:
             parts.append(b"Via: 1.%d %b\r\n" % (version[1], self._pseudonym))
         return b"".join(parts)
+
+
+def _wants_websocket(headers: RequestHeaders) -> bool:
+    """Tell an opening handshake from a request whose Upgrade is dropped: one that is incomplete, too."""
+    return (
+        headers.options is not None
+        and b"upgrade" in headers.options
+        and [value.lower() for value in headers.upgrades] == [b"websocket"]
+        and headers.websocket_keys == 1
+        and headers.content_lengths in ([], [b"0"])
+        and any(name.lower() == b"sec-websocket-key" for name, _ in headers.kept)
+    )
+
+
+def _takes_trailers(headers: RequestHeaders) -> bool:
+    codings = b",".join(headers.transfer_codings).split(b",")
+    return any(coding.strip(b" \t").lower() == b"trailers" for coding in codings)
 
 
 def token_value(token: Token, scheme: str | None) -> str:

@@ -8,6 +8,9 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "QUERY", "PROPFIND", "REPORT
 IDEMPOTENT_METHODS = SAFE_METHODS | {"PUT", "DELETE"}
 """RFC 9110 9.2.2."""
 
+USE_NONCE = "use_dpop_nonce"
+"""The error that asks for a proof with the nonce that came beside it (RFC 9449 8)."""
+
 _SCHEME = re.compile(rb"(?:^|,)[ \t]*([A-Za-z0-9!#$%&'*+.^_`|~-]+)(?=[ \t]+[^=, \t]|[ \t]*(?:,|$))")
 _ERROR = re.compile(rb"[ \t,]error[ \t]*=[ \t]*([^, \t]+)", re.IGNORECASE)
 _QUOTED = re.compile(rb"\"(?:[^\"\\]|\\.)*+(?:\"|\\?$)")
@@ -48,4 +51,4 @@ def allows_replay(method: str, errors: set[str] | None) -> bool:
     """
     if method in SAFE_METHODS:
         return True
-    return errors is not None and bool(errors & {"", "invalid_token", "use_dpop_nonce"})
+    return errors is not None and bool(errors & {"", "invalid_token", USE_NONCE})

@@ -1,39 +1,32 @@
 """
 A client's connection: aiohttp's HTTP/1.1 server protocol, with its request, response and task objects left out.
 
-aiohttp parses, keeps connections alive, holds back readers and counts connections; what a request means is decided
-in `serve`. This is the one module that uses names of aiohttp that are not public: of `RequestHandler` `_messages`,
-`_waiter`, `_parser`, `_upgraded`, `_message_tail`, `_keepalive`, `_keepalive_handle`, `_next_keepalive_close_time`,
-`_keepalive_timeout`, `_process_keepalive`, `_request_in_progress`, `_task_handler`,
-`_force_close`, `_close`, `_loop`, `_paused`, `_drain_helper`, `_buffer_paused`, `_max_msg_queue_size`,
-`_msg_queue_resume_size`, `_read_bufsize`, `_request_count`, `_manager`, `_pause_reading_for_buffer`,
-`_resume_reading_if_drained`, `_pause_transport_reading`; `web_protocol._ErrInfo` and `RequestPayloadError`; the
-arguments of `http_parser.HttpRequestParser`; and `web.Server._kwargs` and `_loop`. pyproject.toml pins aiohttp's minor
-version, a test holds the names.
+aiohttp parses, holds back readers and counts connections; what a request means is decided in `serve`. This is the one
+module that uses names of aiohttp that are not public: of `RequestHandler` `_messages`, `_waiter`, `_parser`,
+`_upgraded`, `_message_tail`, `_request_in_progress`, `_task_handler`, `_force_close`, `_loop`, `_paused`,
+`_drain_helper`, `_buffer_paused`, `_max_msg_queue_size`, `_msg_queue_resume_size`, `_read_bufsize`, `_request_count`,
+`_manager`, `_pause_reading_for_buffer`, `_resume_reading_if_drained`, `_pause_transport_reading`;
+`web_protocol._ErrInfo` and `RequestPayloadError`; the arguments of `http_parser.HttpRequestParser`; and
+`web.Server._kwargs` and `_loop`. pyproject.toml pins aiohttp's minor version, a test holds the names.
 """
 
 import asyncio
 import contextlib
 from abc import abstractmethod
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine, Sequence
+from time import perf_counter
+from typing import Any, Protocol
 
 from aiohttp import StreamReader, web
 from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 
-from proxy.errors import (
-    BadRequestError,
-    HeadTooLargeError,
-    ProxyError,
-    RequestTimeoutError,
-)
+from proxy.errors import BadRequestError, ProxyError, RequestTimeoutError
 from proxy.forwarding.cutting import flushed, reset
 from proxy.forwarding.deadlines import NEVER, Deadlines
-from proxy.forwarding.refusing import head_length, refusal
-
-Message = tuple[RawRequestMessage, StreamReader]
+from proxy.forwarding.reading import Message, RequestReader
+from proxy.forwarding.refusing import refusal
 
 HALF_CLOSE_GRACE = 0.02
 """
@@ -44,8 +37,26 @@ LINGER = 2.0
 """Seconds that a closed connection still reads, so that a reset does not destroy the answer on its way."""
 LAST_BYTES = 60.0
 """Seconds for what is still buffered when a connection is closed."""
+MOST_REMEMBERED = 2048
+"""Bytes of a request that are remembered, so that the same bytes need not be parsed again: tools repeat themselves."""
 IDLE_GRACE = 1.0
 """Seconds in which a drain still takes a request on an idle connection: one may be on its way."""
+
+
+class Switched(Protocol):
+    """Who takes the bytes of a connection that has switched protocols (RFC 9110 7.8)."""
+
+    def client_received(self, data: bytes) -> None:
+        """Take what the client sent."""
+        ...
+
+    def client_ended(self) -> None:
+        """Note that the client sends no more."""
+        ...
+
+    def client_ready(self) -> None:
+        """Note that the client takes bytes again."""
+        ...
 
 
 class ClientConnection(RequestHandler):
@@ -57,44 +68,56 @@ class ClientConnection(RequestHandler):
 
     __slots__ = (
         "_arrived",
-        "_chunked",
-        "_dead_end",
+        "_at_rest",
         "_deadlines",
         "_half_closed",
         "_handover",
-        "_head_bytes",
         "_head_size",
         "_header_timeout",
-        "_last_payload",
+        "_idle_timeout",
+        "_is_alone",
         "_lingering",
-        "_recent",
-        "_refusal",
+        "_reader",
+        "_switched_to",
+        "_whole",
+        "_whole_data",
         "deadline",
         "draining",
     )
 
     def __init__(
-        self, manager: web.Server, *, head_size: int, header_timeout: float, deadlines: Deadlines, **settings: Any
+        self,
+        manager: web.Server,
+        *,
+        head_size: int,
+        header_timeout: float,
+        idle_timeout: float,
+        deadlines: Deadlines,
+        **settings: Any,
     ) -> None:
-        """*head_size* is in bytes, *header_timeout* in seconds (0 for none)."""
+        """*head_size* is in bytes, the time-outs in seconds (0 for none)."""
         super().__init__(manager, **settings)
         self._head_size = head_size
         self._header_timeout = header_timeout
+        self._idle_timeout = idle_timeout
         self._deadlines = deadlines
-        self._head_bytes = 0
-        self._last_payload: StreamReader = EMPTY_PAYLOAD
-        self._refusal: ProxyError | None = None
+        parser: Any = self._parser
+        self._reader = RequestReader(parser, self._new_parser, head_size)
         self._arrived = 0.0
+        """`time.perf_counter()` when the last of a request came."""
+        self._at_rest = False
+        """Whether nothing is under way, nothing waits, and a head may come: the state between two requests."""
+        self._is_alone = False
+        """Whether nothing has come behind the request that was begun."""
+        self._whole_data: bytes | None = None
+        """A request without a body that came in one piece, and was all that came."""
+        self._whole: Any = None
+        """What the parser made of it: the same bytes in the same state are the same request."""
         self._half_closed = False
-        self._dead_end: RawRequestMessage | None = None
-        """The request behind which nothing can be read any more."""
-        self._chunked: Message | None = None
-        """The request whose chunked body has not ended yet."""
-        self._recent = b""
-        """The last four bytes of what has come while it has not."""
         self._lingering: asyncio.Future[None] | None = None
         self._handover: Callable[[], Coroutine[Any, Any, bool]] | None = None
         """What the task has to go on with."""
+        self._switched_to: Switched | None = None
         self.deadline = NEVER
         self.draining = False
         """Whether this answer is the connection's last."""
@@ -147,7 +170,7 @@ class ClientConnection(RequestHandler):
 
     def is_last(self, message: RawRequestMessage) -> bool:
         """Tell whether the connection ends with the answer to *message*, whatever client and upstream want."""
-        return self.draining or message is self._dead_end
+        return self.draining or message is self._reader.dead_end
 
     @property
     def task(self) -> "asyncio.Task[None] | None":
@@ -187,6 +210,7 @@ class ClientConnection(RequestHandler):
             while not self._force_close:
                 if not self._messages and self._handover is None:
                     await self._next_message()
+                self._at_rest = False
                 if self._paused:
                     # A client that pipelines and does not read its answers waits like any other.
                     await self.drain()
@@ -194,7 +218,7 @@ class ClientConnection(RequestHandler):
                     await self._linger()
                     break
                 self._after_upgrade()
-                self._await_next()
+                self._rest()
         except ConnectionError:
             # The client left while it was waited for.
             return
@@ -211,7 +235,7 @@ class ClientConnection(RequestHandler):
             message, payload = self._messages.popleft()
             self._free_a_slot()
             if isinstance(message, _ErrInfo):
-                self.refuse(self._refusal or BadRequestError("The request is not valid HTTP/1.1."))
+                self.refuse(self._reader.refusal or BadRequestError("The request is not valid HTTP/1.1."))
                 return False
             answering = self.serve(message, payload)
         self._request_in_progress = True
@@ -219,7 +243,7 @@ class ClientConnection(RequestHandler):
             keep = await answering
         finally:
             self._request_in_progress = False
-        behind_is_lost = self._dead_end is not None and not self._messages
+        behind_is_lost = self._reader.dead_end is not None and not self._messages
         return keep and payload.is_eof() and not self._is_over and not behind_is_lost
 
     @property
@@ -229,33 +253,19 @@ class ClientConnection(RequestHandler):
 
     # The same without the task, for `begin`.
 
-    def _begin_now(self, message: Any, payload: StreamReader) -> bool:
-        """Tell whether the only request there is could be begun at once."""
-        if (
-            payload is not EMPTY_PAYLOAD
-            or self._refusal is not None
-            or isinstance(message, _ErrInfo)
-            or message.upgrade
-            or self._paused
-        ):
-            return False
-        self._request_in_progress = True
-        if self.begin(message):
-            if self._parser is not None:
-                self._parser.message_consumed()
-            return True
-        self._request_in_progress = False
-        return False
-
     def finished(self, *, keep: bool) -> None:
         """Say that the answer to what was begun has been written; *keep*: the connection may be used again."""
         self._request_in_progress = False
         if not keep or self._is_over:
             self.hand_over(_nothing_more)
+        elif self._is_alone and not self.draining:
+            self._at_rest = True
+            if self._idle_timeout > 0:
+                self.deadline = self._loop.time() + self._idle_timeout
         elif self._messages:
             self._wake()
         else:
-            self._await_next()
+            self._rest()
 
     def hand_over(self, serving: Callable[[], Coroutine[Any, Any, bool]]) -> None:
         """Let the connection's task go on with what was begun."""
@@ -287,27 +297,17 @@ class ClientConnection(RequestHandler):
         if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
             self._resume_reading_if_drained()
 
-    def _await_next(self) -> None:
+    def _rest(self) -> None:
         """Let the connection idle for `limits.keepalive_timeout`, in a drain for a moment."""
         if self.draining:
             # The head of the answer was sent before, so the client has not been told that it was the last one.
             self._loop.call_later(IDLE_GRACE, self.end_if_idle)
             return
-        close_time = self._loop.time() + self._keepalive_timeout
-        self._next_keepalive_close_time = close_time
-        if self._keepalive_handle is None and self._keepalive_timeout > 0:
-            self._keepalive_handle = self._loop.call_at(close_time, self._process_keepalive)
-
-    def _process_keepalive(self) -> None:
-        """Close an idle connection; one whose next head has begun is left to `limits.header_timeout`."""
-        if self._request_in_progress:
-            # An answer is under way without the task, which waits as if it were idle.
-            self._keepalive_handle = self._loop.call_later(self._keepalive_timeout, self._process_keepalive)
+        if self._messages or self._upgraded or self._buffer_paused or not self._reader.is_between_requests:
             return
-        if self._head_bytes and self._header_timeout > 0:
-            self._keepalive_handle = None
-            return
-        super()._process_keepalive()
+        self._at_rest = True
+        if self._idle_timeout > 0:
+            self.deadline = self._loop.time() + self._idle_timeout
 
     def _after_upgrade(self) -> None:
         """Go on with HTTP/1.1 behind a request whose Upgrade was not taken."""
@@ -337,93 +337,128 @@ class ClientConnection(RequestHandler):
             async with asyncio.timeout(LINGER):
                 await self._lingering
 
+    # Behind a switch of protocols.
+
+    def switch(self, receiver: Switched) -> None:
+        """Give *receiver* what comes from now on, and what has come behind the request that asked for it."""
+        self._switched_to = receiver
+        tail, self._message_tail = self._message_tail, b""
+        if tail:
+            receiver.client_received(tail)
+        if self._buffer_paused:
+            self._resume_reading_if_drained()
+        if self._half_closed:
+            receiver.client_ended()
+
+    def write_eof(self) -> bool:
+        """Say that no more comes while the client may still send; False where that cannot be said."""
+        if self.transport is None or self.transport.is_closing() or not self.transport.can_write_eof():
+            return False
+        self.transport.write_eof()
+        return True
+
     # asyncio calls these.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the clock for the first head."""
         super().connection_made(transport)
         self._deadlines.watch(self)
-        if self._header_timeout > 0:
-            self.deadline = self._loop.time() + self._header_timeout
+        self._at_rest = True
+        seconds = self._header_timeout or self._idle_timeout
+        if seconds > 0:
+            self.deadline = self._loop.time() + seconds
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """End what waits for the client."""
+        self._at_rest = False
         self._deadlines.forget(self)
         if self._lingering is not None and not self._lingering.done():
             self._lingering.set_result(None)
         super().connection_lost(exc)
 
+    def resume_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        super().resume_writing()
+        if self._switched_to is not None:
+            self._switched_to.client_ready()
+
     def data_received(self, data: bytes) -> None:
         """Parse; a head that is too long or not HTTP becomes a refusal, in order behind the requests before it."""
-        if self._force_close or self._lingering is not None or self._refusal is not None:
+        if not self._at_rest or len(data) > self._head_size or self._paused:
+            self._receive(data)
+            return
+        # The common case: one whole request, and nothing was before it.
+        self._at_rest = False
+        if data == self._whole_data:
+            self._begin_or_queue(self._whole)
+            return
+        parser = self._reader.parser
+        try:
+            messages, self._upgraded, tail = parser.feed_data(data)
+        except Exception as error:  # noqa: BLE001 - whatever the parser raises, the request is refused
+            self._refuse_rest(refusal(error, self._head_size))
+            return
+        if len(messages) == 1:
+            message, payload = messages[0]
+            if payload is EMPTY_PAYLOAD and not message.upgrade:
+                parser.message_consumed()
+                self._whole, self._whole_data = messages[0], data if len(data) <= MOST_REMEMBERED else None
+                self._begin_or_queue(messages[0])
+                return
+        self._accept(messages, data, tail, in_body=False)
+
+    def _begin_or_queue(self, message: Any) -> None:
+        """Serve the one request that there is: at once, or in the task."""
+        self.deadline = NEVER
+        self._arrived = perf_counter()
+        self._request_count += 1
+        self._request_in_progress = self._is_alone = True
+        if not self.begin(message[0]):
+            self._request_in_progress = False
+            self._messages.append(message)
+            self._wake()
+
+    def _receive(self, data: bytes) -> None:
+        """Parse, whatever state the connection is in."""
+        reader = self._reader
+        if self._force_close or self._lingering is not None or reader.refusal is not None:
+            return
+        self._at_rest = self._is_alone = False
+        if self._switched_to is not None:
+            self._switched_to.client_received(data)
             return
         if self._upgraded:
             self._message_tail += data
             if not self._buffer_paused and len(self._message_tail) >= self._read_bufsize:
                 self._pause_reading_for_buffer()
             return
-        in_body = not self._last_payload.is_eof()
-        if self._parser is None or (self._dead_end is not None and not in_body):
+        if self._parser is None or reader.has_ended:
             return
-        messages = self._parse(self._parser, data)
-        if messages is None:
-            return
-        if messages:
-            # Bodies count too here; a head is measured only if it could be too large.
-            if self._head_bytes + len(data) > self._head_size:
-                self._take_fitting(messages)
-            else:
-                self._take(messages)
-            message, payload = messages[-1]
-            self._note_dead_end(message, payload, data)
-            self._head_bytes = 0
-            self.deadline = NEVER
-        elif in_body:
-            # How much of a next head came behind the body is not known: it counts from the next bytes on.
-            self._head_bytes = 0
-            self._arrived = self._loop.time()
-        else:
-            self._watch_head(data)
-
-    def _parse(self, parser: Any, data: bytes) -> Any:
-        """Return the requests whose heads end in *data*; None if it is not HTTP, which has been refused then."""
+        in_body = reader.in_body
         try:
-            messages, self._upgraded, tail = parser.feed_data(data)
+            messages, self._upgraded, tail = reader.parser.feed_data(data)
         except Exception as error:  # noqa: BLE001 - whatever the parser raises, the request is refused
             self._refuse_rest(refusal(error, self._head_size))
-            return None
+            return
+        self._accept(messages, data, tail, in_body=in_body)
+
+    def _accept(self, messages: Sequence[Message], data: bytes, tail: bytes, *, in_body: bool) -> None:
+        """Take what the parser made of *data*."""
+        reader = self._reader
         if tail:
             self._message_tail = tail
-        if self._chunked is not None or (messages and (len(messages) > 1 or messages[0][0].chunked)):
-            return self._end_chunked(messages, data)
-        return messages
-
-    def _end_chunked(self, messages: Any, data: bytes) -> Any:
-        """
-        Keep trailers out of the next request, and return the *messages* that may be served.
-
-        aiohttp's parser puts the last trailer of a chunked body among the headers of the request behind it. So a new
-        parser reads on where such a body has ended; what came in one piece with its end is not served, and the
-        connection ends.
-        """
-        open_before = [] if self._chunked is None else [self._chunked]
-        for count, (message, payload) in enumerate([*open_before, *messages]):
-            if not message.chunked or not payload.is_eof():
-                continue
-            served = messages[: count + 1 - len(open_before)]
-            self._recent = (self._recent + data)[-4:]
-            if len(served) < len(messages) or self._recent != b"\r\n\r\n" or self._buffer_paused:
-                self._dead_end = message
-            else:
-                self._parser = self._new_parser()
-            self._chunked, self._recent = None, b""
-            return served
+        was_between = reader.head_bytes == 0
+        messages = reader.sort(messages, data, in_body=in_body, upgraded=self._upgraded, is_paused=self._buffer_paused)
+        self._parser = reader.parser
         if messages:
-            self._chunked = messages[-1] if messages[-1][0].chunked else None
-            self._recent = b""
-        if self._chunked is not None:
-            self._recent = (self._recent + data)[-4:]
-        return messages
+            self.deadline = NEVER
+            self._take(messages)
+        elif in_body:
+            self._arrived = perf_counter()
+        elif was_between and reader.head_bytes and self._header_timeout > 0:
+            self.deadline = self._loop.time() + self._header_timeout
+        if reader.refusal is not None:
+            self._refuse_rest(reader.refusal)
 
     def _new_parser(self) -> HttpRequestParser:
         """Return a parser like the one that aiohttp made."""
@@ -439,61 +474,26 @@ class ClientConnection(RequestHandler):
             max_msg_queue_size=self._max_msg_queue_size,
         )
 
-    def _take_fitting(self, messages: Any) -> None:
-        """Take those before the first whose head is too large, and refuse the rest."""
-        for count, (message, _) in enumerate(messages):
-            if head_length(message) > self._head_size:
-                if count:
-                    self._take(messages[:count])
-                self._refuse_rest(HeadTooLargeError("The request's head is larger than limits.head_size."))
-                return
-        self._take(messages)
-
-    def _take(self, messages: Any) -> None:
+    def _take(self, messages: Sequence[Any]) -> None:
         is_idle = not self._messages and not self._request_in_progress and self._handover is None
         self._request_count += len(messages)
-        self._last_payload = messages[-1][1]
-        self._arrived = self._loop.time()
-        if is_idle and len(messages) == 1 and self._begin_now(*messages[0]):
-            return
+        self._arrived = perf_counter()
         self._messages.extend(messages)
         if is_idle:
             self._wake()
         if not self._buffer_paused and len(self._messages) >= self._max_msg_queue_size:
             self._pause_reading_for_buffer()
 
-    def _note_dead_end(self, message: RawRequestMessage, payload: StreamReader, data: bytes) -> None:
-        """
-        Notice a request behind which aiohttp's parser drops the rest of *data*: one with an Upgrade that it ignores.
-
-        Where that rest is surely empty, the connection goes on (java.net.http asks for h2c with each first request).
-        """
-        if not message.upgrade or self._upgraded:
-            return
-        is_whole = self._head_bytes == 0 and data.endswith(b"\r\n\r\n") and data.count(b"\r\n\r\n") == 1
-        ends_here = payload is EMPTY_PAYLOAD and is_whole
-        if not ends_here:
-            self._dead_end = message
-
-    def _watch_head(self, data: bytes) -> None:
-        """Bound the size and the time of a head that is not whole: the parser bounds single lines only."""
-        if self._head_bytes == 0:
-            # Some clients end a body with an empty line more than they announced (RFC 9112 2.2).
-            data = data.lstrip(b"\r\n")
-            if not data:
-                return
-            if self._header_timeout > 0 and self.deadline == NEVER:
-                self.deadline = self._loop.time() + self._header_timeout
-        self._head_bytes += len(data)
-        if self._head_bytes > self._head_size:
-            self._refuse_rest(HeadTooLargeError("The request's head is larger than limits.head_size."))
-
     def _refuse_rest(self, error: ProxyError) -> None:
         """Answer nothing behind this point. A request whose body broke off learns it from its payload."""
-        self._refusal = error
+        reader = self._reader
+        self._at_rest = False
         self.deadline = NEVER
-        if not self._last_payload.is_eof():
-            self._last_payload.set_exception(error)
+        reader.refusal = error
+        if reader.in_body:
+            reader.last_payload.set_exception(error)
+            # Who was just woken by the end of a chunk waits again, and aiohttp does not look for the exception then.
+            self._loop.call_soon(reader.last_payload.set_exception, error)
             return
         self._take([(_ErrInfo(status=400, exc=error, message=""), EMPTY_PAYLOAD)])
         # What comes behind is for nobody: `_linger` reads it, for a moment, when the answer is out.
@@ -505,24 +505,28 @@ class ClientConnection(RequestHandler):
             if not self._lingering.done():
                 self._lingering.set_result(None)
             return False
-        waits_for_answer = (self._request_in_progress or bool(self._messages)) and self._last_payload.is_eof()
-        if waits_for_answer and self._loop.time() - self._arrived <= HALF_CLOSE_GRACE:
+        if self._switched_to is not None:
+            self._half_closed = True
+            self._switched_to.client_ended()
+            return True
+        waits_for_answer = (self._request_in_progress or bool(self._messages)) and not self._reader.in_body
+        if waits_for_answer and perf_counter() - self._arrived <= HALF_CLOSE_GRACE:
             self._half_closed = True
             return True
         return False
 
     def on_deadline(self) -> None:
-        """Refuse a head that does not come, fail a body that does not come."""
-        if not self._last_payload.is_eof():
+        """Refuse a head that does not come, fail a body that does not come, close a connection that idles."""
+        reader = self._reader
+        if reader.in_body:
             error = RequestTimeoutError("The request's body stood still for longer than limits.body_timeout.")
-            self._refusal = error
-            self._last_payload.set_exception(error)
-        elif self._head_bytes or self._request_count == 0:
-            if self._request_count == 0 and self._head_bytes == 0:
-                # It said nothing at all: there is nobody to tell.
-                self.force_close()
-            else:
-                self._refuse_rest(RequestTimeoutError("The request's head took longer than limits.header_timeout."))
+            reader.refusal = error
+            reader.last_payload.set_exception(error)
+        elif reader.head_bytes:
+            self._refuse_rest(RequestTimeoutError("The request's head took longer than limits.header_timeout."))
+        else:
+            # Nobody waits for an answer, so there is nothing to tell.
+            self.end_if_idle()
 
 
 async def _nothing_more() -> bool:

@@ -5,7 +5,6 @@ An exchange owns its upstream connection and its upload; both end with it, whate
 head of an answer is on its way, the only way left to report a failure is to break the connection.
 """
 
-import asyncio
 from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -14,19 +13,31 @@ from aiohttp import StreamReader
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 
-from proxy.errors import BadRequestError, BodyTooLargeError, ProxyError, TooBusyError
-from proxy.forwarding.admission import NEVER_FORWARDED, OutboundRequest
-from proxy.forwarding.answering import CONTINUE, LAST_CHUNK, Framing, chunk, framing, response_head
-from proxy.forwarding.challenge import IDEMPOTENT_METHODS, allows_replay, calls_for_refresh, token_errors
+from proxy.errors import ProxyError, TooBusyError, UpstreamProtocolError
+from proxy.forwarding.admission import OutboundRequest
+from proxy.forwarding.answering import (
+    BY_CLOSE,
+    CONTINUE,
+    IN_CHUNKS,
+    LAST_CHUNK,
+    NO_BODY,
+    Framing,
+    chunk,
+    framing,
+    last_chunk,
+    response_head,
+    switching_head,
+)
+from proxy.forwarding.challenge import IDEMPOTENT_METHODS, USE_NONCE, allows_replay, calls_for_refresh, token_errors
 from proxy.forwarding.deadlines import NEVER
+from proxy.forwarding.rewrite import ClientAddress
+from proxy.forwarding.upload import Upload
 from proxy.forwarding.upstream import ConnectionClosedError, UpstreamConnection
-from proxy.tokens.source import Token
+from proxy.forwarding.websocket import WebSocket
+from proxy.tokens.source import Prover, Token
 
 if TYPE_CHECKING:
     from proxy.forwarding.listener import ProxyConnection, ReverseProxy
-
-KEPT_BODY = 64 * 1024
-"""Bytes of a request's body that are kept, so that it can be sent once more."""
 
 
 class BrokenAnswerError(Exception):
@@ -41,61 +52,90 @@ class Exchange:
     piece, without the connection's task having to wake up; what they leave undone, `run` goes on with.
     """
 
-    __slots__ = (
-        "_client",
-        "_connection",
-        "_framing",
-        "_http_1_0",
-        "_kept",
-        "_kept_size",
-        "_number",
-        "_payload",
-        "_proxy",
-        "_request",
-        "_token",
-        "_upload",
-        "keep_alive",
-        "message",
-        "reason",
-        "sent",
-        "started",
-        "status",
-        "token_wait",
-    )
+    # Not slots: an attribute that most exchanges never set costs them nothing here.
+    _request: OutboundRequest | None = None
+    _token: Token | None = None
+    _connection: UpstreamConnection | None = None
+    _upload: Upload | None = None
+    _framing: Framing = NO_BODY
+    reason = ""
+    """At which step the upstream failed: the error type of RFC 9209, for the log."""
+    status = 0
+    """The status that the client was sent, 0 as long as it was sent none."""
+    sent = 0
+    """Bytes of the body that the client was sent."""
+    token_wait = 0.0
+    """Seconds spent waiting for a token."""
 
     def __init__(
-        self, proxy: "ReverseProxy", client: "ProxyConnection", message: RawRequestMessage, payload: StreamReader
+        self,
+        proxy: "ReverseProxy",
+        client: "ProxyConnection",
+        message: RawRequestMessage,
+        payload: StreamReader,
+        started: float,
     ) -> None:
         self._proxy = proxy
         self._client = client
-        self._payload = payload
-        self._http_1_0 = message.version.minor == 0
-        self._request: OutboundRequest | None = None
-        self._token: Token | None = None
-        self._connection: UpstreamConnection | None = None
-        self._upload: asyncio.Task[None] | None = None
-        self._kept: list[bytes] | None = None if payload is EMPTY_PAYLOAD else []
-        self._kept_size = 0
-        self._framing: Framing | None = None
         self.message = message
+        self._payload = payload
         self._number = next(proxy.numbers)
-        self.started = perf_counter()
+        self.started = started
         """`time.perf_counter()` when the request was there."""
-        self.keep_alive = not message.should_close and not client.is_last(message)
+        self.keep_alive = not (message.should_close or client.is_last(message))
         """Whether the client's connection may be used again."""
-        self.reason = ""
-        """At which step the upstream failed: the error type of RFC 9209, for the log."""
-        self.status = 0
-        """The status that the client was sent, 0 as long as it was sent none."""
-        self.sent = 0
-        """Bytes of the body that the client was sent."""
-        self.token_wait = 0.0
-        """Seconds spent waiting for a token."""
 
     @property
     def request_id(self) -> str:
         """What names this request in the log and in our own answers."""
         return self._proxy.request_id(self._number)
+
+    # Without waiting.
+
+    def begin(self, on_progress: Callable[[], None]) -> bool:
+        """
+        Send the request now if nothing has to be waited for; False if `run` must do it, and nothing was done.
+
+        *on_progress* is called with whatever the upstream does, until `finish` is True or `run` goes on.
+        """
+        proxy = self._proxy
+        token = proxy.tokens.usable()
+        request = self._client.admitted(self.message)
+        if token is None or request is None or not request.is_plain or proxy.is_too_busy:
+            return False
+        connection = proxy.pool.take_idle()
+        if connection is None:
+            return False
+        self._request, self._token, self._connection = request, token, connection
+        connection.on_progress = on_progress
+        connection.begin(request.method, request.head(proxy.authorization(token, request)))
+        connection.finish_request(proxy.response_timeout)
+        return True
+
+    def finish(self) -> bool:
+        """Answer if the whole answer is there and may be passed on; False if `run` has to go on."""
+        connection = self._connection
+        if connection is None or not connection.complete or connection.status == 401:
+            return False
+        if self._token is not None and self._token.prover is not None:
+            self._note_nonce(connection, self._token.prover)
+        self._relay_whole(connection, self._head_for(connection))
+        self._connection = None
+        connection.on_progress = None
+        self._proxy.pool.release(connection)
+        return True
+
+    def detach(self) -> None:
+        """Have nobody called any more when the upstream does something: `run` will look."""
+        if self._connection is not None:
+            self._connection.on_progress = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the upstream has answered or failed."""
+        return self._connection is not None and self._connection.is_settled
+
+    # With all the waiting that there may be.
 
     async def run(self) -> None:
         """
@@ -106,87 +146,55 @@ class Exchange:
         """
         try:
             if self._connection is None:
-                self._request = self._admit()
+                self._request = request = self._admit()
+                if self._payload is not EMPTY_PAYLOAD:
+                    self._upload = Upload(
+                        self._client, self._payload, self._proxy.settings, in_chunks=request.prepared.is_chunked
+                    )
                 self._token = await self._get_token()
                 connection = await self._send()
             else:
                 connection = await self._go_on(self._connection)
             if connection.status == 401 and self._token is not None:
                 connection = await self._answer_401(connection, self._token)
-            await self._relay(connection)
+            if connection.status == 101:
+                await self._switch(connection)
+            else:
+                await self._relay(connection)
         finally:
             self.close()
 
-    def begin(self, on_progress: Callable[[], None]) -> bool:
-        """
-        Send the request now if nothing has to be waited for; False if `run` must do it, and nothing was done.
-
-        *on_progress* is called with whatever the upstream does, until `finish` is True or `run` goes on.
-        """
-        token = self._proxy.tokens.usable()
-        if token is None:
-            return False
-        try:
-            request = self._admit()
-        except ProxyError:
-            return False
-        if request.own_authorization:
-            return False
-        connection = self._proxy.pool.take_idle()
-        if connection is None:
-            return False
-        self._request, self._token, self._connection = request, token, connection
-        connection.on_progress = on_progress
-        connection.begin(request.method, request.start + self._proxy.token_line(token) + b"\r\n")
-        self._request_sent(connection)
-        return True
-
-    def finish(self) -> bool:
-        """Answer if the whole answer is there and may be passed on; False if `run` has to go on."""
-        connection = self._connection
-        if connection is None or not connection.complete or connection.status == 401:
-            return False
-        self._relay_whole(connection, self._head_for(connection))
-        self.close()
-        return True
-
-    def detach(self) -> None:
-        """Have nobody called any more when the upstream does something: `run` will look."""
-        if self._connection is not None:
-            self._connection.on_progress = None
-
     def may_keep_alive(self, error: ProxyError) -> bool:
         """Tell whether the client's next request may follow our answer to this one, which is *error*."""
-        return self.keep_alive and not self._http_1_0 and not error.closes and self._payload.is_eof()
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether the upstream has answered or failed."""
-        return self._connection is not None and self._connection.is_settled
+        return self.keep_alive and not self._is_1_0 and not error.closes and self._payload.is_eof()
 
     def close(self) -> None:
         """Give the upstream connection back; one that is in the middle of something is closed."""
-        self._end_upload()
+        if self._upload is not None:
+            self._upload.end()
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.on_progress = None
             self._proxy.pool.release(connection)
 
+    @property
+    def _is_1_0(self) -> bool:
+        return self.message.version.minor == 0
+
     def _admit(self) -> OutboundRequest:
-        message, admission = self.message, self._proxy.admission
-        target = message.path.encode("utf-8", "surrogateescape")
-        prepared = self._client.remembered(message.version, message.raw_headers)
-        if prepared is None or message.method in NEVER_FORWARDED:
-            request = admission.admit(message.method, target, message.version, message.raw_headers)
-        else:
-            request = admission.route(message.method, target, prepared)
-        if self._proxy.counters.in_flight > self._proxy.settings.limits.requests:
+        """Decide what is sent. Raises the `ProxyError` that is the answer to a request that must not be forwarded."""
+        message, proxy = self.message, self._proxy
+        request = self._client.admitted(message)
+        if request is None:
+            # Only the whole way tells which error it is.
+            request = proxy.admission.admit(message.method, raw_target(message), message.version, message.raw_headers)
+        if proxy.is_too_busy:
             raise TooBusyError("There are more requests in flight than limits.requests allows.")
         return request
 
     async def _get_token(self) -> Token | None:
         """Return the token to send, None if the client's own credentials go instead."""
-        if self._outbound.own_authorization:
+        if self._outbound.prepared.own_authorization:
             return None
         tokens = self._proxy.tokens
         token = tokens.usable()
@@ -209,39 +217,38 @@ class Exchange:
         """Send the request and wait for the head of the answer, on a connection that was idle if there is one."""
         connection = self._proxy.pool.take_idle()
         if connection is None:
-            return await self._send_anew()
+            connection = await self._connect()
         self._send_on(connection)
         return await self._go_on(connection)
 
     async def _go_on(self, connection: UpstreamConnection) -> UpstreamConnection:
         """
-        Wait for the head of the answer on a *connection* that had been idle.
+        Wait for the head of the answer on *connection*.
 
-        If it died before it answered the request is sent once more (RFC 9110 9.2.2: only what is idempotent and whose
-        body is there), on a connection of its own.
+        If it had been idle, and died before it answered, the request is sent once more (RFC 9110 9.2.2: only what is
+        idempotent and whose body is there), on a connection of its own.
         """
         connection.on_progress = None
         try:
             await connection.head()
         except ConnectionClosedError:
-            if self._outbound.method not in IDEMPOTENT_METHODS or not self._can_repeat():
+            is_new = connection.exchanges == 1
+            if is_new or self._outbound.method not in IDEMPOTENT_METHODS or not self._can_repeat():
                 raise
-            self._end_upload()
-            return await self._send_anew()
+            if self._upload is not None:
+                self._upload.end()
+            connection = await self._connect(new=True)
+            self._send_on(connection)
+            await connection.head()
         connection.deadline = NEVER
+        if self._token is not None and self._token.prover is not None:
+            self._note_nonce(connection, self._token.prover)
         return connection
 
-    async def _send_anew(self) -> UpstreamConnection:
-        connection = await self._connect()
-        self._send_on(connection)
-        await connection.head()
-        connection.deadline = NEVER
-        return connection
-
-    async def _connect(self) -> UpstreamConnection:
+    async def _connect(self, *, new: bool = False) -> UpstreamConnection:
         """Open a connection, and see that the token can still be sent: to connect may take longer than it had left."""
         tokens, pool = self._proxy.tokens, self._proxy.pool
-        connection = await pool.connect()
+        connection = await pool.connect(new=new)
         if self._token is None or self._token is tokens.usable():
             return connection
         try:
@@ -252,174 +259,130 @@ class Exchange:
         if connection.is_open:
             return connection
         pool.release(connection)
-        return await pool.connect()
+        return await pool.connect(new=new)
 
     def _send_on(self, connection: UpstreamConnection) -> None:
         if self._connection is not None:
             self._proxy.pool.release(self._connection)
         self._connection = connection
-        request, token = self._outbound, self._token
-        line = request.own_authorization if token is None else self._proxy.token_line(token)
-        data = request.start + line + b"\r\n"
-        body = self._body_at_hand()
+        request, token, upload = self._outbound, self._token, self._upload
+        head = request.head(
+            request.prepared.own_authorization if token is None else self._proxy.authorization(token, request)
+        )
+        body = b"" if upload is None else upload.at_hand()
         if body is not None:
-            connection.begin(request.method, data + body)
-            self._request_sent(connection)
-        else:
-            connection.begin(request.method, data)
-            if request.wants_continue and not self._payload.total_bytes:
+            connection.begin(request.method, head + body, asks_to_switch=request.asks_to_switch)
+            connection.finish_request(self._proxy.response_timeout)
+            return
+        connection.begin(request.method, head)
+        if upload is not None:
+            if request.prepared.wants_continue and not upload.has_begun_to_come:
                 self._client.write(CONTINUE)
-            self._upload = asyncio.create_task(self._stream_body(connection))
-
-    def _request_sent(self, connection: UpstreamConnection) -> None:
-        connection.finish_request()
-        if not connection.has_head:
-            connection.expect_within(
-                self._proxy.settings.upstream.response_timeout,
-                "The upstream did not answer within upstream.response_timeout.",
-            )
-
-    # The request's body.
-
-    def _body_at_hand(self) -> bytes | None:
-        """Return the whole body as it goes out, if it is here already; None if it must be streamed."""
-        payload = self._payload
-        if payload is EMPTY_PAYLOAD:
-            return b""
-        if not payload.is_eof():
-            return None
-        if payload.total_bytes > KEPT_BODY:
-            return None
-        if not self._kept_size:
-            self._keep(payload.read_nowait(-1))
-        if self._kept is None:
-            return None
-        body = b"".join(self._kept)
-        if self._outbound.is_chunked:
-            return (chunk(body) if body else b"") + LAST_CHUNK
-        return body
-
-    def _keep(self, data: bytes) -> None:
-        """Count the body, and keep its start for a second sending. Raises `BodyTooLargeError`."""
-        self._kept_size += len(data)
-        limit = self._proxy.settings.limits.body_size
-        if limit is not None and self._kept_size > limit:
-            raise BodyTooLargeError("The body is larger than limits.body_size.")
-        if self._kept is not None:
-            if self._kept_size <= KEPT_BODY:
-                self._kept.append(data)
-            else:
-                self._kept = None
+            upload.start(connection)
 
     def _can_repeat(self) -> bool:
         """Tell whether the whole body, or none, can be sent again."""
-        if self._payload is EMPTY_PAYLOAD:
-            return True
-        return self._kept is not None and self._payload.at_eof()
-
-    async def _stream_body(self, connection: UpstreamConnection) -> None:
-        """Send the body as it comes; whatever goes wrong fails the wait for the answer."""
-        settings = self._proxy.settings
-        chunked = self._outbound.is_chunked
-        try:
-            while data := await self._client.read_body(self._payload, settings.limits.body_timeout):
-                self._keep(data)
-                connection.write(chunk(data) if chunked else data)
-                if connection.is_write_paused:
-                    await self._let_upstream_take(connection)
-            if chunked:
-                connection.write(LAST_CHUNK)
-            self._request_sent(connection)
-        except ProxyError as error:
-            connection.interrupt(error)
-        except (ConnectionError, RuntimeError):
-            # The client left: the connection's own task is about to be cancelled.
-            connection.interrupt(BadRequestError("The request's body broke off."))
-        except Exception:  # noqa: BLE001 - aiohttp's payload errors have no common class; none is our business
-            connection.interrupt(BadRequestError("The request's body is not valid HTTP/1.1."))
-
-    async def _let_upstream_take(self, connection: UpstreamConnection) -> None:
-        """Hold the client back while the upstream does not read, for `upstream.idle_timeout` at most."""
-        if not connection.has_head:
-            connection.expect_within(
-                self._proxy.settings.upstream.idle_timeout,
-                "The upstream did not take the request's body within upstream.idle_timeout.",
-            )
-        await connection.drain()
-        if not connection.has_head:
-            connection.deadline = NEVER
-
-    def _end_upload(self) -> None:
-        if self._upload is not None:
-            self._upload.cancel()
-            self._upload = None
+        return self._upload is None or self._upload.can_repeat
 
     # A 401 of the upstream.
 
     async def _answer_401(self, connection: UpstreamConnection, token: Token) -> UpstreamConnection:
         """
-        Refresh the token that was refused, and send the request once more with the newer one if that may help.
+        Send the request once more with what the upstream misses: a newer token, a proof with its nonce, or both.
 
-        Else the original answer stands.
+        Else, or after that, the answer stands.
         """
-        challenges = [value for name, value in connection.headers if name.lower() == b"www-authenticate"]
-        errors = token_errors(challenges)
-        if not calls_for_refresh(errors):
-            return connection
+        has_proved = False
+        while connection.status == 401:
+            errors = token_errors(connection.lines.values(b"www-authenticate"))
+            is_bound = self._token is not None and self._token.prover is not None
+            if is_bound and errors is not None and USE_NONCE in errors:
+                # It is the proof that was refused: the token is as good as before (RFC 9449 9).
+                if has_proved or not self._can_repeat():
+                    break
+                has_proved = True
+            else:
+                newer = await self._newer(token, errors)
+                if newer is None:
+                    break
+                self._token = newer
+            connection = await self._send_again()
+        return connection
+
+    async def _newer(self, token: Token, errors: set[str] | None) -> Token | None:
+        """Return the token to send the request once more with, None if that is not to be or would not help."""
+        if self._token is not token or not calls_for_refresh(errors):
+            return None
         tokens = self._proxy.tokens
         tokens.suspect(token)
         if not (allows_replay(self._outbound.method, errors) and self._can_repeat()):
-            return connection
+            return None
         started = perf_counter()
         newer = await tokens.successor(token)
         self.token_wait += perf_counter() - started
-        if newer is None:
-            return connection
+        return newer
+
+    async def _send_again(self) -> UpstreamConnection:
         self._proxy.counters.replays += 1
-        self._end_upload()
-        self._token = newer
-        return await self._send()
+        if self._upload is not None:
+            self._upload.end()
+        connection = self._proxy.pool.take_idle()
+        if connection is None:
+            # The answer before is dropped: it must not hold the place of the connection that is asked for now.
+            dropped, self._connection = self._connection, None
+            if dropped is not None:
+                self._proxy.pool.release(dropped)
+            connection = await self._connect(new=True)
+        self._send_on(connection)
+        return await self._go_on(connection)
+
+    def _note_nonce(self, connection: UpstreamConnection, prover: Prover) -> None:
+        for value in connection.lines.values(b"dpop-nonce"):
+            prover.note_nonce(self._proxy.origin, value.decode("latin-1"))
 
     # The answer.
 
     def _head_for(self, connection: UpstreamConnection) -> bytes:
         """Decide the framing towards the client, and return the head of its answer."""
-        head = connection.parsed
-        if not connection.is_request_sent:
-            # The answer came early: the rest of the body is of no use, so neither is the connection behind it.
+        lines, status, client = connection.lines, connection.status, self._client
+        method, is_1_0 = self.message.method, self.message.version.minor == 0
+        how = self._framing = framing(method, status, has_length=lines.has_length, http_1_0=is_1_0)
+        self.status = status
+        travelling = lines.lines(self._proxy.rewriter, self._client_address)
+        if how is IN_CHUNKS and self._takes_trailers:
+            travelling += b"".join([b"Trailer: %b\r\n" % value for value in lines.values(b"trailer")])
+        option = None
+        # An answer that came early: the rest of the body is of no use, so neither is the connection behind it.
+        if not self.keep_alive or how is BY_CLOSE or client.is_last(self.message) or not connection.is_request_sent:
             self.keep_alive = False
-        request = self._outbound
-        how = framing(request.method, connection.status, has_length=head.has_length, http_1_0=self._http_1_0)
-        if how.closes or self._client.is_last(self.message):
-            self.keep_alive = False
-        self._framing = how
-        self.status = connection.status
-        return response_head(
-            connection.status,
-            connection.reason,
-            head,
-            rewriter=self._proxy.rewriter,
-            client=request.client,
-            is_chunked=how.is_chunked,
-            connection=self._connection_option(),
-        )
+            option = b"close"
+        elif is_1_0:
+            option = b"keep-alive"
+        return response_head(status, connection.reason, travelling, lines.has_date, how is IN_CHUNKS, option)
+
+    def _client_address(self) -> ClientAddress:
+        message, request = self.message, self._outbound
+        return self._proxy.admission.client_address(message.method, raw_target(message), request.prepared)
 
     def _relay_whole(self, connection: UpstreamConnection, head: bytes) -> None:
         """Answer with what is complete already: head and body leave in one write."""
         how = self._framing
-        body = connection.take()
-        if how is None or not how.has_body:
+        if not how.has_body:
             self._client.write(head)
             return
+        body = connection.take()
         self.sent = len(body)
-        self._client.write(head + self._framed(body) + LAST_CHUNK if how.is_chunked else head + body)
+        if how.is_chunked:
+            self._client.write(head + self._framed(body) + self._last_chunk(connection))
+        else:
+            self._client.write(head + body)
 
     async def _relay(self, connection: UpstreamConnection) -> None:
         head, client = self._head_for(connection), self._client
         if connection.complete:
             self._relay_whole(connection, head)
             return
-        if self._framing is not None and not self._framing.has_body:
+        if not self._framing.has_body:
             client.write(head)
             return
         data = connection.take()
@@ -443,18 +406,45 @@ class Exchange:
                     break
         except ProxyError as error:
             raise BrokenAnswerError(error.detail) from None
-        if self._framing is not None and self._framing.is_chunked:
-            client.write(LAST_CHUNK)
+        if self._framing.is_chunked:
+            client.write(self._last_chunk(connection))
 
     def _framed(self, data: bytes) -> bytes:
-        return chunk(data) if data and self._framing is not None and self._framing.is_chunked else data
+        return chunk(data) if data and self._framing.is_chunked else data
 
-    def _connection_option(self) -> bytes | None:
-        if not self.keep_alive:
-            return b"close"
-        return b"keep-alive" if self._http_1_0 else None
+    @property
+    def _takes_trailers(self) -> bool:
+        return self._outbound.prepared.takes_trailers
+
+    def _last_chunk(self, connection: UpstreamConnection) -> bytes:
+        return last_chunk(connection.trailers) if connection.trailers and self._takes_trailers else LAST_CHUNK
 
     @property
     def ends_with_connection(self) -> bool:
         """Whether a client takes the mere end of the connection for the end of the answer."""
-        return self._framing is not None and self._framing.closes
+        return self._framing.closes
+
+    async def _switch(self, connection: UpstreamConnection) -> None:
+        """Pass on the upstream's consent to speak WebSocket, and then whatever is spoken."""
+        if not connection.has_switched or [name.lower() for name in connection.lines.values(b"upgrade")] != [
+            b"websocket"
+        ]:
+            raise UpstreamProtocolError("The upstream switched to another protocol than WebSocket.")
+        self.keep_alive = False
+        self.status = 101
+        self._client.write(switching_head(connection.lines.lines(self._proxy.rewriter, self._client_address)))
+        websocket = WebSocket(
+            self._client, connection, self._proxy.deadlines, self._proxy.settings.upstream.idle_timeout
+        )
+        try:
+            self._framing = BY_CLOSE
+            await websocket.run()
+        finally:
+            self.sent = websocket.sent
+        if websocket.is_cut:
+            raise BrokenAnswerError
+
+
+def raw_target(message: RawRequestMessage) -> bytes:
+    """Return the request target with the bytes that the client sent."""
+    return message.path.encode("utf-8", "surrogateescape")

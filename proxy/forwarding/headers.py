@@ -27,6 +27,9 @@ class Kind(IntEnum):
     FETCH_SITE = 9
     PREFLIGHT = 10
     VIA = 11
+    UPGRADE = 12
+    TE = 13
+    WEBSOCKET_KEY = 14
 
 
 HOP_BY_HOP = frozenset(
@@ -59,6 +62,9 @@ _LOOKED_AT = {
     b"sec-fetch-site": Kind.FETCH_SITE,
     b"access-control-request-method": Kind.PREFLIGHT,
     b"via": Kind.VIA,
+    b"upgrade": Kind.UPGRADE,
+    b"te": Kind.TE,
+    b"sec-websocket-key": Kind.WEBSOCKET_KEY,
 }
 
 
@@ -113,9 +119,13 @@ class RequestHeaders:
         "fetch_site",
         "hosts",
         "kept",
+        "options",
         "origin",
         "preflight",
+        "transfer_codings",
+        "upgrades",
         "vias",
+        "websocket_keys",
     )
 
     def __init__(self, raw: RawHeaders, classifier: Classifier) -> None:
@@ -131,6 +141,10 @@ class RequestHeaders:
         self.fetch_site: bytes | None = None
         self.authorization: list[tuple[bytes, bytes]] = []
         """The client's own lines of the header that we inject."""
+        self.upgrades: list[bytes] = []
+        self.websocket_keys = 0
+        self.transfer_codings: list[bytes] = []
+        """The values of TE: what the client takes, not what it sends."""
         named: set[bytes] | None = None
         kept = self.kept
         for line in raw:
@@ -143,6 +157,8 @@ class RequestHeaders:
                 named = connection_options(line[1], named)
             elif kind != Kind.DROP:
                 self._note(kind, line)
+        self.options = named
+        """The options of the Connection lines, lower case; None without such a line."""
         if named:
             self.kept = [line for line in self.kept if line[0].lower() not in named]
 
@@ -156,17 +172,26 @@ class RequestHeaders:
             self.codings.append(value)
         elif kind == Kind.EXPECT:
             self.expect = value if self.expect is None else self.expect + b", " + value
+        elif kind == Kind.UPGRADE:
+            self.upgrades.append(value)
+        elif kind == Kind.TE:
+            self.transfer_codings.append(value)
         else:
             # The rest is looked at and forwarded too.
             self.kept.append(line)
-            if kind == Kind.ORIGIN:
-                self.origin = True
-            elif kind == Kind.FETCH_SITE:
-                self.fetch_site = value if self.fetch_site is None else self.fetch_site + b", " + value
-            elif kind == Kind.PREFLIGHT:
-                self.preflight = True
-            elif kind == Kind.VIA:
-                self.vias.append(value)
+            self._look_at(kind, value)
+
+    def _look_at(self, kind: Kind, value: bytes) -> None:
+        if kind == Kind.ORIGIN:
+            self.origin = True
+        elif kind == Kind.FETCH_SITE:
+            self.fetch_site = value if self.fetch_site is None else self.fetch_site + b", " + value
+        elif kind == Kind.PREFLIGHT:
+            self.preflight = True
+        elif kind == Kind.VIA:
+            self.vias.append(value)
+        elif kind == Kind.WEBSOCKET_KEY:
+            self.websocket_keys += 1
 
 
 def connection_options(value: bytes, known: set[bytes] | None = None) -> set[bytes]:

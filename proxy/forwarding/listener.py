@@ -16,17 +16,17 @@ from aiohttp import StreamReader, web
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 
+from proxy import logs
 from proxy.config import Settings
 from proxy.config.urls import is_loopback
 from proxy.errors import InternalError, ProxyError, TooBusyError, UpstreamError
-from proxy.forwarding.admission import Admission, Prepared
+from proxy.forwarding.admission import Admission, OutboundRequest, Prepared
 from proxy.forwarding.answering import error_answer
 from proxy.forwarding.connection import ClientConnection
 from proxy.forwarding.counters import Counters
 from proxy.forwarding.deadlines import Deadlines, sweep_interval
-from proxy.forwarding.exchange import BrokenAnswerError, Exchange
+from proxy.forwarding.exchange import BrokenAnswerError, Exchange, raw_target
 from proxy.forwarding.guard import Guard
-from proxy.forwarding.headers import RawHeaders
 from proxy.forwarding.pool import Pool
 from proxy.forwarding.rewrite import Rewriter
 from proxy.tokens.source import Token, TokenSource
@@ -54,7 +54,13 @@ class ReverseProxy:
         self.tokens = tokens
         self.counters = counters
         self.deadlines = Deadlines(
-            sweep_interval(limits.header_timeout, limits.body_timeout, upstream.response_timeout, upstream.idle_timeout)
+            sweep_interval(
+                limits.header_timeout,
+                limits.body_timeout,
+                limits.keepalive_timeout,
+                upstream.response_timeout,
+                upstream.idle_timeout,
+            )
         )
         self.pool = Pool(upstream, self.deadlines, boot=boot)
         self.admission = Admission(settings, guard, secrets.token_hex(8), authority)
@@ -64,6 +70,9 @@ class ReverseProxy:
         # Bound now: that saves the look-up of each call.
         self.log = structlog.get_logger("requests").bind()
         self.log_requests = settings.log.level in {"debug", "info"}
+        self.response_timeout = upstream.response_timeout
+        self._most_requests = limits.requests
+        self.origin = f"{upstream.url.scheme}://{upstream.url.authority}"
         self.draining = False
         self.cutting = False
         """Whether the drain's time is up, and what still runs is being cut."""
@@ -82,9 +91,23 @@ class ReverseProxy:
             self._line_of = token
         return self._line
 
+    def authorization(self, token: Token, request: OutboundRequest) -> bytes:
+        """Return the header lines that carry *token* with *request*: one, and a proof of its own if it needs that."""
+        line = self.token_line(token)
+        if token.prover is None:
+            return line
+        # Our own lines are ASCII; a target passes as it came, and is printable.
+        url = self.origin + request.target.decode("latin-1")
+        return line + b"DPoP: %b\r\n" % token.prover.proof(request.method, url).encode("ascii")
+
     def request_id(self, number: int) -> str:
         """Return the id of the request *number*, which no request of another process has."""
         return f"{self._prefix}-{number:x}"
+
+    @property
+    def is_too_busy(self) -> bool:
+        """Whether there are more requests in flight than `limits.requests` lets be."""
+        return self.counters.in_flight > self._most_requests
 
     def begin_drain(self) -> None:
         """From now on every answer is its connection's last."""
@@ -99,7 +122,15 @@ class ReverseProxy:
 class ProxyConnection(ClientConnection):
     """A client of the reverse proxy."""
 
-    __slots__ = ("_exchange", "_prepared", "_prepared_of", "_proxy")
+    __slots__ = (
+        "_admitted",
+        "_admitted_of",
+        "_exchange",
+        "_prepared",
+        "_prepared_of",
+        "_prepared_version",
+        "_proxy",
+    )
 
     def __init__(self, proxy: ReverseProxy, manager: web.Server, **settings: Any) -> None:
         limits = proxy.settings.limits
@@ -107,6 +138,7 @@ class ProxyConnection(ClientConnection):
             manager,
             head_size=limits.head_size,
             header_timeout=limits.header_timeout,
+            idle_timeout=limits.keepalive_timeout,
             deadlines=proxy.deadlines,
             **settings,
         )
@@ -114,20 +146,34 @@ class ProxyConnection(ClientConnection):
         self._exchange: Exchange | None = None
         """The one that is under way without this connection's task."""
         self._prepared: Prepared | None = None
-        self._prepared_of: tuple[object, object] = (None, None)
+        self._prepared_of: object = None
+        self._prepared_version: object = None
+        self._admitted: OutboundRequest | None = None
+        self._admitted_of: object = None
 
-    def remembered(self, version: tuple[int, int], raw: RawHeaders) -> Prepared | None:
+    def admitted(self, message: RawRequestMessage) -> OutboundRequest | None:
         """
-        Return what the header lines *raw* come to, from the last request of this connection if they are the same.
+        Return the request to forward, None if *message* is answered with an error.
 
-        None if they are answered with an error.
+        A connection's next request often has the same header lines as its last, or is the same altogether: then
+        what they come to is known.
         """
-        if self._prepared_of != (version, raw):
+        if message is not self._admitted_of:
             try:
-                self._prepared = self._proxy.admission.prepare(version, raw)
+                prepared = self._prepare(message)
+                target = self._proxy.admission.route(message.method, raw_target(message))
+                self._admitted = OutboundRequest(message.method, target, prepared)
             except ProxyError:
-                self._prepared = None
-            self._prepared_of = (version, raw)
+                self._admitted = None
+            self._admitted_of = message
+        return self._admitted
+
+    def _prepare(self, message: RawRequestMessage) -> Prepared:
+        raw, version = message.raw_headers, message.version
+        if self._prepared is None or self._prepared_of != raw or self._prepared_version is not version:
+            self._prepared = None
+            self._prepared = self._proxy.admission.prepare(version, raw)
+            self._prepared_of, self._prepared_version = raw, version
         return self._prepared
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -148,7 +194,7 @@ class ProxyConnection(ClientConnection):
 
     def begin(self, message: RawRequestMessage) -> bool:
         """Forward a request without a body at once. See `ClientConnection.begin`."""
-        exchange = Exchange(self._proxy, self, message, EMPTY_PAYLOAD)
+        exchange = Exchange(self._proxy, self, message, EMPTY_PAYLOAD, self._arrived)
         self._proxy.counters.in_flight += 1
         # Known before it is sent: the upstream's connection may fail within the call.
         self._exchange = exchange
@@ -161,7 +207,7 @@ class ProxyConnection(ClientConnection):
     def _on_progress(self) -> None:
         """Answer when the upstream's whole answer is there; leave it to the task when it is not, or has failed."""
         exchange = self._exchange
-        if exchange is None or not exchange.is_settled:
+        if exchange is None:
             return
         try:
             is_finished = exchange.finish()
@@ -177,7 +223,7 @@ class ProxyConnection(ClientConnection):
             self._exchange = None
             self._record(exchange, exchange.status)
             self.finished(keep=exchange.keep_alive)
-        else:
+        elif exchange.is_settled:
             # It stays ours until the task has its turn: the client may leave before.
             exchange.detach()
             self.hand_over(lambda: self._take_over(exchange))
@@ -190,7 +236,7 @@ class ProxyConnection(ClientConnection):
     async def serve(self, message: RawRequestMessage, payload: StreamReader) -> bool:
         """Forward a request and answer it. See `ClientConnection.serve`."""
         self._proxy.counters.in_flight += 1
-        return await self._conclude(Exchange(self._proxy, self, message, payload))
+        return await self._conclude(Exchange(self._proxy, self, message, payload, perf_counter()))
 
     async def _conclude(self, exchange: Exchange) -> bool:
         """Run *exchange* to its end, whatever that is; True if the connection may be used again."""
@@ -243,20 +289,30 @@ class ProxyConnection(ClientConnection):
         proxy.counters.count(message.method, status, seconds)
         if exchange.token_wait:
             proxy.counters.token_waits.add(exchange.token_wait)
-        if error is None and not proxy.log_requests:
-            return
-        more: dict[str, Any] = {} if error is None else {"error": error}
-        if exchange.reason:
-            more["reason"] = exchange.reason
+        if error is not None:
+            self._record_failure(exchange, status, error, seconds)
+        elif proxy.log_requests:
+            logs.write_request(
+                message.method,
+                shown_path(message.path),
+                status,
+                exchange.request_id,
+                sent=exchange.sent,
+                duration=seconds,
+                token_wait=exchange.token_wait,
+            )
+
+    def _record_failure(self, exchange: Exchange, status: int, error: str, seconds: float) -> None:
         self._log(
-            message.method,
-            shown_path(message.path),
+            exchange.message.method,
+            shown_path(exchange.message.path),
             status,
             bytes=exchange.sent,
             duration=round(seconds, 6),
             token_wait=round(exchange.token_wait, 6),
             request_id=exchange.request_id,
-            **more,
+            error=error,
+            **({"reason": exchange.reason} if exchange.reason else {}),
         )
 
     def _log(self, method: str, path: str, status: int, **fields: Any) -> None:
@@ -289,7 +345,8 @@ class ProxyServer(web.Server):
             handler_cancellation=True,
             access_log=None,
             auto_decompress=False,
-            keepalive_timeout=limits.keepalive_timeout,
+            # Idle connections are ours to end: with one timer for all of them.
+            keepalive_timeout=0,
             max_line_size=limits.head_size,
             # One more than for the request line, so that the two errors can be told apart.
             max_field_size=limits.head_size + 1,

@@ -1,30 +1,35 @@
 """
-The connections to the one upstream: opened when needed, kept while idle for a while, the newest used first.
+The connections to the one upstream: kept while idle for a while and given out, the newest first; `dialing` opens them.
 
-All mutable state is `_idle` and `_active`; only `acquire` and `release` change it.
+With `upstream.connections` there is a line of those who wait for one. All mutable state is `_idle`, `_active`,
+`_connecting` and `_line`, and these rules hold:
+
+- open, idle and coming connections are never more than the limit;
+- while somebody waits nothing is idle, so nobody who comes later finds a connection before them;
+- what a waiter was given and cannot take any more goes on to the next.
 """
 
 import asyncio
-import socket
-import ssl
-import sys
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
-
-import aiohappyeyeballs
 
 from proxy.config import Upstream
-from proxy.errors import UpstreamError, UpstreamTimeoutError
+from proxy.errors import TooBusyError, UpstreamError, UpstreamTimeoutError
 from proxy.forwarding.deadlines import NEVER, Deadlines
+from proxy.forwarding.dialing import Dialer
+from proxy.forwarding.tls import tls_context
 from proxy.forwarding.upstream import UpstreamConnection
+
+__all__ = ["IDLE_TIMEOUT", "MOST_IDLE", "Pool", "tls_context"]
 
 IDLE_TIMEOUT = 15.0
 """Seconds: below what servers keep (Node 5 to nginx 75), but long enough for a caller's next request."""
 MOST_IDLE = 1000
 """As many as `limits.requests` lets be in use by default: fewer would be closed and opened again under load."""
-HAPPY_EYEBALLS_DELAY = 0.25
-"""Seconds before the next address is tried beside the first (RFC 8305 5)."""
+
+Turn = asyncio.Future[UpstreamConnection | None]
+"""A waiter's place in the line: it gets a connection, or None for the right to open one, counted in `_connecting`."""
 
 
 class Pool:
@@ -34,7 +39,8 @@ class Pool:
     *deadlines* ends idle ones; *boot* is a clock in seconds that counts suspended time, for after a laptop's sleep
     its timers are late and its connections dead.
 
-    How many are in use is bounded by `limits.requests`, for each request in flight holds at most one.
+    How many are in use is bounded by `settings.connections`, or else by `limits.requests`, for each request in flight
+    holds at most one.
     """
 
     def __init__(
@@ -49,24 +55,36 @@ class Pool:
         self._deadlines = deadlines
         self._boot = boot
         self._idle_timeout = idle_timeout
+        self._dialer = Dialer(settings)
+        self._limit = settings.connections
         self._idle: list[UpstreamConnection] = []
         self._active: set[UpstreamConnection] = set()
-        self._context: ssl.SSLContext | None = None
-        self._looking_up: asyncio.Future[list[Any]] | None = None
+        self._connecting = 0
+        self._line: deque[Turn] = deque()
+        self._is_closed = False
 
     def __repr__(self) -> str:
-        return f"<Pool {self._settings.url.authority} [{len(self._active)} active, {len(self._idle)} idle]>"
+        counts = ", ".join(f"{count} {state}" for state, count in self._count().items())
+        return f"<Pool {self._settings.url.authority} [{counts}]>"
 
     def counts(self) -> Mapping[str, int]:
-        """Return how many connections are in each state."""
+        """Return how many connections are in each state, and how many requests are `waiting` for one."""
         self._drop_closed()
-        return {"active": len(self._active), "idle": len(self._idle)}
+        return self._count()
+
+    def _count(self) -> dict[str, int]:
+        return {
+            "active": len(self._active),
+            "idle": sum(connection.reusable for connection in self._idle),
+            "connecting": self._connecting,
+            "waiting": sum(not turn.done() for turn in self._line),
+        }
 
     def take_idle(self) -> UpstreamConnection | None:
         """Return the idle connection that was used last, None if there is none."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_open and connection.is_quiet() and self._boot() < connection.idle_until:
+            if connection.is_ready() and self._boot() < connection.idle_until:
                 connection.deadline = NEVER
                 self._active.add(connection)
                 return connection
@@ -74,138 +92,163 @@ class Pool:
             self._deadlines.forget(connection)
         return None
 
-    async def connect(self) -> UpstreamConnection:
-        """Open a connection within `upstream.connect_timeout`, TLS included. Raises `UpstreamError`."""
+    async def connect(self, *, new: bool = False) -> UpstreamConnection:
+        """
+        Open a connection within `upstream.connect_timeout`, TLS and the wait for `upstream.connections` included.
+
+        Who had to wait may get one that was used before (`exchanges` is not 0 then), unless it has to be *new*.
+        Raises `UpstreamError`, and `TooBusyError` when the wait was too long.
+        """
+        is_waiting = False
         try:
             async with asyncio.timeout(self._settings.connect_timeout or None):
-                connection = await self._connect()
+                if self._limit is None:
+                    self._connecting += 1
+                else:
+                    is_waiting = True
+                    given = await self._wait_in_line(self._limit, new=new)
+                    is_waiting = False
+                    if given is not None:
+                        return given
+                return await self._dial()
         except TimeoutError:
+            if is_waiting:
+                raise TooBusyError(
+                    "All connections that upstream.connections allows were busy for upstream.connect_timeout."
+                ) from None
             raise UpstreamTimeoutError(
-                "The connection to the upstream was not there within upstream.connect_timeout.",
+                f"The connection to the upstream was not there within upstream.connect_timeout.{self._dialer.note}",
                 proxy_status="connection_timeout",
             ) from None
-        except (OSError, ssl.SSLError) as error:
-            raise translate(error) from None
+
+    async def _dial(self) -> UpstreamConnection:
+        """Open the connection that is counted in `_connecting`."""
+        try:
+            connection = await self._dialer.dial()
+        except BaseException:
+            self._connecting -= 1
+            self._let_next_dial()
+            raise
+        self._connecting -= 1
+        if self._is_closed:
+            connection.abort()
+            raise _closed()
         self._active.add(connection)
         self._deadlines.watch(connection)
         return connection
 
-    async def _connect(self) -> UpstreamConnection:
-        url = self._settings.url
-        loop = asyncio.get_running_loop()
-        context = await self._tls() if url.scheme == "https" else None
-        found = await self._look_up()
-        sock = await aiohappyeyeballs.start_connection(
-            [(family, kind, proto, name, address) for family, kind, proto, name, address in found],
-            happy_eyeballs_delay=HAPPY_EYEBALLS_DELAY,
-            interleave=1,
-            loop=loop,
-        )
-        try:
-            tune(sock)
-            _, connection = await loop.create_connection(
-                lambda: UpstreamConnection(loop), sock=sock, ssl=context, server_hostname=url.host if context else None
-            )
-        except BaseException:
-            sock.close()
-            raise
-        return connection
-
-    async def _look_up(self) -> list[Any]:
-        """
-        Ask DNS, anew for each connection, so that a failover needs no restart; but once for all who ask at a time.
-
-        Each look-up takes one of few threads, and a slow resolver must not take those that the token endpoint needs.
-        """
-        if self._looking_up is None or self._looking_up.done():
-            url = self._settings.url
-            loop = asyncio.get_running_loop()
-            self._looking_up = asyncio.ensure_future(loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM))
-            # Whoever waited may be gone when it fails.
-            self._looking_up.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return await asyncio.shield(self._looking_up)
-
-    async def _tls(self) -> ssl.SSLContext:
-        """Make the context once, in a thread: reading the system's roots takes tens of milliseconds."""
-        if self._context is None:
-            try:
-                self._context = await asyncio.to_thread(tls_context, self._settings.ca_file)
-            except (OSError, ValueError):
-                raise UpstreamError(
-                    "The file in upstream.ca_file cannot be read, or holds no certificate.",
-                    proxy_status="tls_certificate_error",
-                ) from None
-        return self._context
-
     def release(self, connection: UpstreamConnection) -> None:
         """Take a connection back: it is kept if it is clean, else closed."""
         self._active.discard(connection)
-        if len(self._idle) >= MOST_IDLE:
-            self._drop_closed()
-        if connection.reusable and len(self._idle) < MOST_IDLE and self._idle_timeout > 0:
-            connection.release()
-            connection.deadline = asyncio.get_running_loop().time() + self._idle_timeout
-            connection.idle_until = self._boot() + self._idle_timeout
-            self._idle.append(connection)
+        if self._line and connection.reusable and self._hand_over(connection):
             return
-        connection.abort()
-        self._deadlines.forget(connection)
+        idle, seconds = self._idle, self._idle_timeout
+        if len(idle) >= MOST_IDLE:
+            self._drop_closed()
+        if len(idle) < MOST_IDLE and seconds > 0 and connection.release(seconds):
+            connection.idle_until = self._boot() + seconds
+            idle.append(connection)
+            return
+        self._drop(connection)
+        if self._line:
+            self._let_next_dial()
 
     def close(self) -> None:
-        """Close every connection."""
-        if self._looking_up is not None:
-            self._looking_up.cancel()
+        """Close every connection, and fail who waits for one."""
+        self._is_closed = True
         for connection in (*self._idle, *self._active):
-            connection.abort()
-            self._deadlines.forget(connection)
+            self._drop(connection)
         self._idle.clear()
         self._active.clear()
+        for turn in self._line:
+            if not turn.done():
+                turn.set_exception(_closed())
+        self._line.clear()
+
+    def _drop(self, connection: UpstreamConnection) -> None:
+        connection.abort()
+        self._deadlines.forget(connection)
 
     def _drop_closed(self) -> None:
         for connection in [one for one in self._idle if not one.reusable]:
             self._idle.remove(connection)
             self._deadlines.forget(connection)
 
+    # The line, for `upstream.connections`.
 
-def tune(sock: socket.socket) -> None:
-    """Send at once, and notice within half a minute that the other side is gone without a word."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if sys.platform == "linux":
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)
+    async def _wait_in_line(self, limit: int, *, new: bool) -> UpstreamConnection | None:
+        """Return a connection that somebody gave back, or None when one may be opened."""
+        if not new and self._open() >= limit and (connection := self.take_idle()) is not None:
+            return connection
+        while self._idle and self._open() >= limit:
+            self._drop(self._idle.pop(0))
+        turn = self._stand(at_front=False)
+        while True:
+            try:
+                given = await turn
+            except BaseException:
+                self._leave(turn)
+                raise
+            if given is None or (not new and given.is_ready()):
+                return given
+            # It is of no use, or died since: what matters now is its room.
+            self._active.discard(given)
+            self._drop(given)
+            turn = self._stand(at_front=True)
+
+    def _stand(self, *, at_front: bool) -> Turn:
+        """Join the line; if nobody stands in front and there is room, the turn comes at once."""
+        turn: Turn = asyncio.get_running_loop().create_future()
+        if at_front:
+            self._line.appendleft(turn)
+        else:
+            self._line.append(turn)
+        self._let_next_dial()
+        return turn
+
+    def _open(self) -> int:
+        """Return how many connections there are or will be; one that died is none, though nobody has noticed yet."""
+        return self._connecting + sum(one.is_open for one in self._active) + sum(one.is_open for one in self._idle)
+
+    def _next(self) -> Turn | None:
+        """Return the first turn whose owner still waits, and take it off the line."""
+        while self._line:
+            turn = self._line.popleft()
+            if not turn.done():
+                return turn
+        return None
+
+    def _hand_over(self, connection: UpstreamConnection) -> bool:
+        """Give a clean connection to who waits longest; False if nobody does."""
+        turn = self._next()
+        if turn is None:
+            return False
+        connection.release(0)
+        self._active.add(connection)
+        turn.set_result(connection)
+        return True
+
+    def _let_next_dial(self) -> None:
+        """Let who waits longest open a connection, if the limit has room for it."""
+        while self._line and self._limit is not None and self._open() < self._limit:
+            turn = self._next()
+            if turn is not None:
+                self._connecting += 1
+                turn.set_result(None)
+
+    def _leave(self, turn: Turn) -> None:
+        """Give on what a waiter was given at the moment at which it was cancelled, or take it off the line."""
+        if not turn.done() or turn.cancelled():
+            if turn in self._line:
+                self._line.remove(turn)
+        elif turn.exception() is None:
+            connection = turn.result()
+            if connection is not None:
+                self.release(connection)
+            else:
+                self._connecting -= 1
+                self._let_next_dial()
 
 
-def tls_context(ca_file: str | None) -> ssl.SSLContext:
-    """Return a verifying client context with the system's roots and those of *ca_file*. Raises OSError, SSLError."""
-    context = ssl.create_default_context()
-    if ca_file is not None:
-        context.load_verify_locations(cafile=ca_file)
-    # Without ALPN some servers choose by guess.
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
-def translate(error: BaseException) -> UpstreamError:
-    """Return what a failure to connect means, in our own words."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return UpstreamError(
-            "The upstream's TLS certificate is not trusted, or is not for this name. "
-            "If it is signed by a root of your own, give that in upstream.ca_file.",
-            proxy_status="tls_certificate_error",
-        )
-    if isinstance(error, ssl.SSLError):
-        return UpstreamError(
-            "TLS with the upstream failed. Is upstream.url an https address?", proxy_status="tls_protocol_error"
-        )
-    if isinstance(error, socket.gaierror):
-        return UpstreamError(
-            "The name in upstream.url cannot be resolved. Check it, or the network.", proxy_status="dns_error"
-        )
-    if isinstance(error, ConnectionRefusedError):
-        return UpstreamError(
-            "The upstream refused the connection. Is it running at upstream.url?", proxy_status="connection_refused"
-        )
-    return UpstreamError("The upstream could not be reached. Check upstream.url, or the network.")
+def _closed() -> UpstreamError:
+    return UpstreamError("The proxy is stopping.")

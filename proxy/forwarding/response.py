@@ -1,118 +1,178 @@
-"""What the head of an upstream's answer says, and its lines as they go to the client. Pure."""
+"""
+What the head of an upstream's answer says, and its lines as they go to the client. Pure.
+
+A server's answers have the same few sequences of header names. What such a sequence means is worked out once, as a
+`Plan`; an answer then costs one look-up, and its lines are one formatting.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from proxy.forwarding.headers import HOP_BY_HOP, connection_options, is_chunked_only
-from proxy.forwarding.rewrite import REWRITTEN
+from proxy.forwarding.rewrite import REWRITTEN, ClientAddress, Rewriter
 
-# What a line means to us: 0 for nothing, a flag for lines that travel and are noted, below 0 for the others.
-_PLAIN = 0
-_DATE = 1
-_LENGTH = 2
-_DROP = -1
-_CONNECTION = -2
-_CODING = -3
-_ADDRESS = -4
+Names = tuple[bytes, ...]
 
-_SPECIAL = {
-    b"connection": _CONNECTION,
-    b"content-length": _LENGTH,
-    b"transfer-encoding": _CODING,
-    b"date": _DATE,
-    **dict.fromkeys(REWRITTEN, _ADDRESS),
-}
 _USUAL_OPTIONS = frozenset({b"close", b"keep-alive"})
-_known: dict[bytes, int] = {}
-_MOST_KNOWN = 1024
-_LONGEST_KNOWN = 64
+_MOST_PLANS = 256
+_LONGEST_SEQUENCE = 40
+"""How many sequences are remembered, and of how many names of how many bytes: an upstream cannot grow it for ever."""
+_LONGEST_NAME = 64
 
 
-def _classify(name: bytes) -> int:
-    """Return what the header *name* means. Names are remembered by their spelling: one server has few of them."""
-    lower = name.lower()
-    part = _SPECIAL.get(lower, _DROP if lower in HOP_BY_HOP else _PLAIN)
-    if len(_known) < _MOST_KNOWN and len(name) <= _LONGEST_KNOWN:
-        _known[name] = part
-    return part
+class Plan(NamedTuple):
+    """What a sequence of header names means. Lines are named by their place in it."""
+
+    is_plain: bool
+    """Whether the values matter for nothing but the lines themselves, and one Connection line at most."""
+    template: bytes
+    """The lines that travel, each with its CRLF; filled in with *all* values, of which the others leave no byte."""
+    travelling: tuple[int, ...]
+    has_date: bool
+    has_length: bool
+    connections: tuple[int, ...]
+    codings: tuple[int, ...]
+    addresses: tuple[tuple[int, bytes], ...]
+    """Lines that may hold an address of the upstream, with their name as `Rewriter.header` wants it."""
+
+
+def _make_plan(names: Names) -> Plan:
+    lower = [name.lower() for name in names]
+    travelling = tuple(index for index, name in enumerate(lower) if name not in HOP_BY_HOP)
+    kept = set(travelling)
+
+    def places(wanted: bytes) -> tuple[int, ...]:
+        return tuple(index for index, name in enumerate(lower) if name == wanted)
+
+    connections, codings = places(b"connection"), places(b"transfer-encoding")
+    return Plan(
+        not codings and len(connections) <= 1,
+        # `%.0b` takes a value and prints nothing of it. A name holds no percent sign that is not doubled.
+        b"".join(
+            name.replace(b"%", b"%%") + b": %b\r\n" if index in kept else b"%.0b" for index, name in enumerate(names)
+        ),
+        travelling,
+        b"date" in lower,
+        b"content-length" in lower,
+        connections,
+        codings,
+        tuple((index, name) for index, name in enumerate(lower) if name in REWRITTEN),
+    )
+
+
+_plans: dict[Names, Plan] = {}
+
+
+def _plan(names: Names) -> Plan:
+    plan = _plans.get(names)
+    if plan is None:
+        plan = _make_plan(names)
+        if (
+            len(_plans) < _MOST_PLANS
+            and len(names) <= _LONGEST_SEQUENCE
+            and all(len(name) <= _LONGEST_NAME for name in names)
+        ):
+            _plans[names] = plan
+    return plan
+
+
+_NOT_IN_TRAILERS = HOP_BY_HOP | {
+    *(b"content-length", b"content-type", b"content-encoding", b"content-range", b"host"),
+    *(b"location", b"set-cookie", b"authorization", b"www-authenticate"),
+}
+_NO_OPTIONS: frozenset[bytes] = frozenset()
+_COMMON_OPTIONS = {value: frozenset({value.lower()}) for value in (b"keep-alive", b"Keep-Alive", b"close", b"Close")}
 
 
 class ResponseHead:
     """
-    A head, line by line: `reset`, `add` each, then `close`. What comes after `close` are trailers, which don't count.
+    A head that came whole: the *names* and *values* of its lines, in order; interim responses are heads of their own.
 
-    `lines` has each line that travels, with its CRLF. One that holds an address has its place in `addresses` (its
-    index in `lines`, name, value), for the client's own address is not known here.
+    Raises ValueError for a framing not to be trusted (RFC 9112 6.1, 6.3).
     """
 
-    __slots__ = ("_codings", "_flags", "_is_open", "addresses", "is_chunked", "lines", "options")
+    __slots__ = ("_names", "_plan", "_values", "has_date", "has_length", "is_chunked", "options")
 
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget the head before this one."""
-        self._is_open = True
-        self._flags = 0
-        self._codings: list[bytes] | None = None
-        self.lines: list[bytes] = []
-        self.addresses: list[tuple[int, bytes, bytes]] = []
+    def __init__(self, names: Names, values: tuple[bytes, ...], status: int) -> None:
+        plan = _plans.get(names) or _plan(names)
+        self._names, self._values, self._plan = names, values, plan
         self.is_chunked = False
-        self.options: set[bytes] | None = None
-        """The options of the Connection lines, lower case; None without such a line."""
+        self.options = _NO_OPTIONS
+        """The options of the Connection lines, lower case."""
+        self.has_length = plan.has_length
+        """Whether the upstream sent a Content-Length."""
+        self.has_date = plan.has_date
+        """Whether there is a Date among the lines that travel."""
+        if plan.is_plain and status != 204:
+            if not plan.connections:
+                return
+            options = _COMMON_OPTIONS.get(values[plan.connections[0]])
+            if options is not None:
+                self.options = options
+                return
+        self._read(status)
 
-    @property
-    def has_date(self) -> bool:
-        """Whether there is a Date."""
-        return self._flags & _DATE != 0
-
-    @property
-    def has_length(self) -> bool:
-        """Whether there is a Content-Length."""
-        return self._flags & _LENGTH != 0
-
-    def add(self, name: bytes, value: bytes) -> None:
-        """Read a line; blanks around *value* do not matter."""
-        if not self._is_open:
-            return
-        part = _known.get(name)
-        if part is None:
-            part = _classify(name)
-        if part < 0:
-            self._note(part, name, value)
-        else:
-            self._flags |= part
-            self.lines.append(b"%b: %b\r\n" % (name, value))
-
-    def _note(self, part: int, name: bytes, value: bytes) -> None:
-        """Read a line that does not travel as it is."""
-        if part == _CONNECTION:
-            self.options = connection_options(value, self.options)
-        elif part == _CODING:
-            self._codings = [value] if self._codings is None else [*self._codings, value]
-        elif part == _ADDRESS:
-            self.addresses.append((len(self.lines), name, value.strip(b" \t")))
-            self.lines.append(b"%b: %b\r\n" % (name, value))
-
-    def close(self, status: int) -> None:
-        """Note that there are no more lines. Raises ValueError for a framing not to be trusted (RFC 9112 6.1, 6.3)."""
-        if self._codings is not None:
+    def _read(self, status: int) -> None:
+        """Look at the values too: this is the way of the few heads that need it."""
+        plan, names, values = self._plan, self._names, self._values
+        if plan.codings:
             self.is_chunked = True
-            if self.has_length or not is_chunked_only(self._codings):
+            codings = [values[index] for index in plan.codings]
+            # llhttp takes a tab behind `chunked` for a part of the name, and reads no chunks then.
+            if plan.has_length or not is_chunked_only(codings) or b"\t" in codings[-1]:
                 raise ValueError("the Transfer-Encoding is not chunked alone")
-        if self.options is not None and not self.options <= _USUAL_OPTIONS:
-            self._drop(self.options - {b"content-length"})
-        if status == 204 and self.has_length:
-            # RFC 9110 8.6: it must not have one, and a client that believed it would wait for a body.
-            self._drop({b"content-length"})
-        self._is_open = False
+        dropped = _NO_OPTIONS
+        if plan.connections:
+            options: set[bytes] | None = None
+            for index in plan.connections:
+                options = connection_options(values[index], options)
+            self.options = frozenset(options or ())
+            if not self.options <= _USUAL_OPTIONS:
+                # What is for this hop travels no further anyway, and is looked at here.
+                dropped = self.options - HOP_BY_HOP - {b"content-length"}
+        if status in {101, 204} and plan.has_length:
+            # RFC 9110 8.6: they must not have one, and a client that believed it would wait for a body.
+            dropped |= {b"content-length"}
+        if dropped:
+            pairs = [pair for pair in zip(names, values, strict=True) if pair[0].lower() not in dropped]
+            self._names, self._values = tuple([name for name, _ in pairs]), tuple([value for _, value in pairs])
+            self._plan = _plan(self._names)
+            self.has_date = self._plan.has_date
 
-    def _drop(self, names: set[bytes]) -> None:
-        """Leave out the lines with these names, which is rare: read the others again."""
-        kept = [(name, value) for name, value in self.headers() if name.lower() not in names]
-        self.lines, self.addresses = [], []
-        self._flags &= _LENGTH
-        for name, value in kept:
-            self.add(name, value)
+    def lines(self, rewriter: Rewriter | None, client: Callable[[], ClientAddress]) -> bytes:
+        """
+        Return the lines that travel, each with its CRLF, as they go to a client.
 
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """Return the lines that travel as pairs of name and value."""
-        pairs = [line.split(b":", 1) for line in self.lines]
-        return [(name, value.strip(b" \t\r\n")) for name, value in pairs]
+        *rewriter* is for those that hold an address of the upstream, None to leave them; *client* is asked only then.
+        """
+        values = self._values
+        if self._plan.addresses and rewriter is not None:
+            changed, address = list(values), client()
+            for index, name in self._plan.addresses:
+                changed[index] = rewriter.header(name, values[index].strip(b" \t"), address)
+            values = tuple(changed)
+        return self._plan.template % values
+
+    def values(self, name: bytes) -> list[bytes]:
+        """Return the values of all lines with this *name* (lower case), of hop-by-hop ones too."""
+        pairs = zip(self._names, self._values, strict=True)
+        return [value.strip(b" \t") for spelling, value in pairs if spelling.lower() == name]
+
+    def pairs(self) -> list[tuple[bytes, bytes]]:
+        """Return the lines that travel as pairs of name and value, as they came."""
+        return [(self._names[index], self._values[index].strip(b" \t")) for index in self._plan.travelling]
+
+
+def trailer_lines(names: Sequence[bytes], values: Sequence[bytes], options: frozenset[bytes]) -> bytes:
+    """
+    Return the trailers that travel, each with its CRLF: none that frames, routes or authenticates (RFC 9110 6.5.1).
+
+    *options* are those of the head's Connection lines: what they name is for one hop, too.
+    """
+    return b"".join(
+        [
+            b"%b: %b\r\n" % (name, value)
+            for name, value in zip(names, values, strict=True)
+            if name.lower() not in _NOT_IN_TRAILERS and name.lower() not in options
+        ]
+    )

@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 from proxy.errors import BadRequestError, HostNotAllowedError
 
+_PLAIN = re.compile(rb"/[!\"$-~]*")
 _ABSOLUTE = re.compile(rb"(https?)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _ILLEGAL = re.compile(rb"[\x00-\x20\x7f-\xff#]")
 _DOT_SEGMENT = re.compile(rb"(?:^|/)\.{1,2}(?:;[^/]*)?(?=/|$)")
@@ -18,6 +19,11 @@ _HIDDEN_SEPARATOR = re.compile(rb"\\|%(?:2f|5c|00)", re.IGNORECASE)
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _MOST_DECODINGS = 3
 """What still changes after so many is meant for nobody; without a bound the time would grow with the square."""
+
+
+def is_plain(raw: bytes) -> bool:
+    """Tell whether *raw* is an origin-form target that `parse_target` returns as it stands: nearly every one is."""
+    return _PLAIN.fullmatch(raw) is not None
 
 
 class Target(NamedTuple):

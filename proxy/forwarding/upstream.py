@@ -5,108 +5,96 @@ aiohttp's client is not used here: it hands bytes that arrived on an idle connec
 cut by a reset as complete, and drops header bytes. The rules of this file:
 
 - one exchange at a time; a connection that is not clean afterwards is closed, never reused;
-- a body that was not framed ends only with a clean close;
-- what the upstream sends is untrusted: bounded heads, `chunked` alone, no switch of protocols that nobody asked for.
+- a body that was not framed ends only with a clean close.
 """
 
 import asyncio
+import contextlib
 import select
 import ssl
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable
+from typing import Protocol, cast
 
-import httptools
-
-from proxy.errors import ProxyError, UpstreamError, UpstreamProtocolError, UpstreamTimeoutError
+from proxy.errors import ProxyError, UpstreamError, UpstreamTimeoutError
+from proxy.forwarding.answer import AnswerReader
+from proxy.forwarding.cutting import reset
 from proxy.forwarding.deadlines import NEVER
-from proxy.forwarding.response import ResponseHead
+from proxy.forwarding.unreachable import tls_failure
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-LARGEST_HEAD = 256 * 1024
-"""Bytes of a response's head, interim ones included; and of what stands between or behind the chunks of a body."""
-MOST_HEADERS = 500
 HIGH_WATER = 256 * 1024
 """Bytes of a body that are held for a client that does not take them, before reading stops."""
+
+
+class Switched(Protocol):
+    """Who takes the bytes of a connection that has switched protocols (RFC 9110 7.8)."""
+
+    def upstream_received(self, data: bytes) -> None:
+        """Take what the upstream sent."""
+        ...
+
+    def upstream_ended(self, error: Exception | None) -> None:
+        """Note that the upstream sends no more: it closed, or *error* says how the connection was lost."""
+        ...
+
+    def upstream_ready(self) -> None:
+        """Note that the upstream takes bytes again."""
+        ...
 
 
 class ConnectionClosedError(UpstreamError):
     """The upstream closed before any byte of an answer: the one failure after which a request may be tried again."""
 
 
-class UpstreamConnection(asyncio.Protocol):
+class UpstreamConnection(AnswerReader, asyncio.Protocol):
     """
     A connection, and the answer to the request that is on it.
 
     Use: `begin`, `write`..., `finish_request`; `await head()`; `await more()` and `take()` until `complete`; then ask
-    `reusable`. `abort` ends it at any moment. All failures are `UpstreamError`.
+    `reusable`. `abort` ends it at any moment. All failures are `UpstreamError`. A request that asked to switch
+    protocols may find `has_switched` behind `head`: then `hand_over` says who takes the bytes from there on.
     """
 
+    deadline = NEVER
+    on_progress: Callable[[], None] | None = None
+    """Called, instead of waking who waits, whenever something of the answer has come or gone wrong."""
+    idle_until = 0.0
+    """The pool's note: the moment on its clock after which this connection is not used again."""
+    exchanges = 0
+    """How many requests it has carried: over 1, it is a reused one."""
+    busy = False
+
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
         self._loop = loop
         self._transport: asyncio.Transport | None = None
-        self._parser: httptools.HttpResponseParser | None = None
-        self._poll: select.poll | None = None
+        self._poll: Callable[[int], list[tuple[int, int]]] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._drain_waiter: asyncio.Future[None] | None = None
         self._reading_paused = False
         self._write_paused = False
         self._ended_with: Exception | None = None
-        self.deadline = NEVER
-        self.on_progress: Callable[[], None] | None = None
-        """Called, instead of waking who waits, whenever something of the answer has come or gone wrong."""
         self._timeout_detail = ""
-        self.idle_until = 0.0
-        """The pool's note: the moment on its clock after which this connection is not used again."""
-        self.exchanges = 0
-        """How many requests it has carried: over 1, it is a reused one."""
-        self.parsed = ResponseHead()
-        """The head of the answer, whole once `has_head`."""
-        # llhttp calls it for each line, so there is nothing in between.
-        self.on_header = self.parsed.add
-        self._reset("GET")
-        self.busy = False
+        self._switched_to: Switched | None = None
+        self._request_sent = False
+        self._error: ProxyError | None = None
 
     def __repr__(self) -> str:
         state = "closed" if self._transport is None else "active" if self.busy else "idle"
         return f"<UpstreamConnection {state}, {self.exchanges} exchanges>"
 
-    def _reset(self, method: str) -> None:
-        """Forget the exchange before this one."""
-        self.busy = True
-        self._is_head = method == "HEAD"
-        self.status = 0
-        self.reason = b""
-        self.parsed.reset()
-        self.has_head = False
-        self.complete = False
-        self.until_close = False
-        self._is_interim = False
-        self._keep_alive = False
-        self._dirty = False
-        self._request_sent = False
-        self._received = 0
-        self._overhead = 0
-        """Bytes that came since the last one of a body."""
-        self._pieces: list[bytes] = []
-        self._held = 0
-        self._error: ProxyError | None = None
-
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
         """The header lines of the answer, but for the hop-by-hop ones."""
-        return self.parsed.headers()
+        return self.lines.pairs()
 
     # Sending.
 
-    def begin(self, method: str, data: bytes) -> None:
-        """Start an exchange with the first bytes of its request."""
-        self._reset(method)
+    def begin(self, method: str, data: bytes, *, asks_to_switch: bool = False) -> None:
+        """Start an exchange with the first bytes of its request; a 101 may be the answer if it *asks_to_switch*."""
+        self.expect(method, asks_to_switch=asks_to_switch)
+        self.busy = True
+        self._request_sent = False
         self.exchanges += 1
-        if self._parser is None:
-            self._parser = httptools.HttpResponseParser(self)
-            # Else an interim response with `Connection: close`, or in HTTP/1.0, would be the last one.
-            self._parser.set_dangerous_leniencies(lenient_keep_alive=True)
         if self._transport is None or self._transport.is_closing():
             # It ended since it was opened, or the upstream spoke first.
             self._fail(self._end())
@@ -117,9 +105,12 @@ class UpstreamConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(data)
 
-    def finish_request(self) -> None:
-        """Say that the whole request was written."""
+    def finish_request(self, seconds: float = 0.0) -> None:
+        """Say that the whole request was written: the answer's head must come within so many *seconds* (0: ever)."""
         self._request_sent = True
+        if seconds > 0 and not self.has_head:
+            self.deadline = self._loop.time() + seconds
+            self._timeout_detail = "The upstream did not answer within upstream.response_timeout."
 
     @property
     def is_request_sent(self) -> bool:
@@ -163,9 +154,8 @@ class UpstreamConnection(asyncio.Protocol):
         pieces = self._pieces
         self._pieces = []
         self._held = 0
-        if self._reading_paused and self._transport is not None:
-            self._reading_paused = False
-            self._transport.resume_reading()
+        if self._reading_paused:
+            self.resume_reading()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def expect_within(self, seconds: float, detail: str) -> None:
@@ -206,14 +196,15 @@ class UpstreamConnection(asyncio.Protocol):
         """Whether an idle connection is still there: whatever comes or ends it while it is idle closes it."""
         return self._transport is not None and not self._transport.is_closing()
 
-    def is_quiet(self) -> bool:
+    def is_ready(self) -> bool:
         """
-        Tell whether nothing waits to be read: asked before an idle connection is used.
+        Tell whether an idle connection is still there, and nothing waits to be read: asked before it is used.
 
         What the upstream sent, or that it closed, may not have been read yet; behind the next request it would be
         taken for its answer (RFC 9112 9.2).
         """
-        return self._poll is None or not self._poll.poll(0)
+        transport, poll = self._transport, self._poll
+        return transport is not None and not transport.is_closing() and not (poll is not None and poll(0))
 
     @property
     def reusable(self) -> bool:
@@ -229,19 +220,35 @@ class UpstreamConnection(asyncio.Protocol):
             and not self._transport.is_closing()
         )
 
-    def release(self) -> None:
-        """Make it idle: from now on any byte of the upstream closes it."""
+    def release(self, seconds: float) -> bool:
+        """
+        Make it idle, for so many *seconds* at most (0: for ever): any byte of the upstream closes it.
+
+        False if it is not `reusable`; then nothing was done.
+        """
+        if not self.reusable:
+            return False
         self.busy = False
-        self.deadline = NEVER
-        if self._reading_paused and self._transport is not None:
-            self._reading_paused = False
-            self._transport.resume_reading()
+        self.deadline = self._loop.time() + seconds if seconds > 0 else NEVER
+        self.trailers = b""
+        if self._pieces:
+            # An answer that nobody wanted.
+            self._pieces = []
+            self._held = 0
+        if self._reading_paused:
+            self.resume_reading()
+        return True
 
     def abort(self) -> None:
         """Close it at once; an upload that was under way is cut, never ended as if complete."""
         self.deadline = NEVER
         if self._transport is not None:
             self._transport.abort()
+
+    def cut(self) -> None:
+        """Break it with a reset, which no upstream takes for a good end of what it was sent."""
+        if self._transport is not None:
+            reset(self._transport)
 
     def on_deadline(self) -> None:
         """End an idle connection, or the wait of a busy one with a time-out."""
@@ -254,6 +261,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._fail(error)
 
     def _fail(self, error: ProxyError) -> None:
+        self._is_open = False
         if self._error is None and not self.complete:
             self._error = error
         self._dirty = True
@@ -268,8 +276,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         sock = transport.get_extra_info("socket")
         if sock is not None and hasattr(select, "poll"):  # not on Windows
-            self._poll = select.poll()
-            self._poll.register(sock.fileno(), select.POLLIN)
+            poll = select.poll()
+            poll.register(sock.fileno(), select.POLLIN)
+            self._poll = poll.poll
 
     def pause_writing(self) -> None:
         """See `asyncio.Protocol`."""
@@ -280,35 +289,87 @@ class UpstreamConnection(asyncio.Protocol):
         self._write_paused = False
         if self._drain_waiter is not None and not self._drain_waiter.done():
             self._drain_waiter.set_result(None)
+        if self._switched_to is not None:
+            self._switched_to.upstream_ready()
 
     def data_received(self, data: bytes) -> None:
-        """Parse; bytes that belong to no request end the connection (RFC 9112 9.2)."""
-        if not self.busy or self.complete or self._parser is None or self._error is not None:
+        """Read the answer; bytes that belong to none end the connection (RFC 9112 9.2)."""
+        if not self._is_open:
+            self._receive_beside(data)
+            return
+        try:
+            self.read(data)
+        except UpstreamError as error:
+            self._fail(error)
+        if self._held > HIGH_WATER:
+            self.pause_reading()
+        if self.on_progress is not None:
+            self.on_progress()
+        else:
+            self._wake()
+
+    def _receive_beside(self, data: bytes) -> None:
+        """Take what is no part of an answer."""
+        if self._switched_to is not None:
+            self._switched_to.upstream_received(data)
+        elif self.has_switched:
+            self._early += data
+            if len(self._early) > HIGH_WATER:
+                self.pause_reading()
+        else:
             self._dirty = True
             self.abort()
-            return
-        self._received += len(data)
-        self._overhead += len(data)
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            if isinstance(error.__context__, UpstreamError):
-                self._fail(error.__context__)
-            else:
-                self._fail(UpstreamProtocolError("The upstream's answer is not valid HTTP/1.1."))
-        else:
-            if self._overhead > LARGEST_HEAD:
-                self._fail(UpstreamProtocolError("The upstream's answer has a head or trailers of over 256 KiB."))
-        if self._held > HIGH_WATER and not self._reading_paused and self._transport is not None:
+
+    def pause_reading(self) -> None:
+        """Let the upstream wait; `take` and `resume_reading` let it go on."""
+        if not self._reading_paused and self._transport is not None:
             self._reading_paused = True
             self._transport.pause_reading()
-        self._wake()
 
-    def eof_received(self) -> None:
-        """A clean close ends a body that has no other end; the transport closes itself then."""
+    def resume_reading(self) -> None:
+        """Let the upstream send again."""
+        if self._reading_paused and self._transport is not None:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    # Behind a switch of protocols.
+
+    def hand_over(self, receiver: Switched) -> None:
+        """Give *receiver* what comes from now on, and what has come already. Only where `has_switched`."""
+        self._switched_to = receiver
+        early, self._early = self._early, b""
+        self.resume_reading()
+        if early:
+            receiver.upstream_received(early)
+        if self._transport is None:
+            receiver.upstream_ended(self._ended_with)
+
+    def write_eof(self) -> bool:
+        """Say that no more comes while the upstream may still send; False where that cannot be said (TLS)."""
+        if self._transport is None or self._transport.is_closing() or not self._transport.can_write_eof():
+            return False
+        self._transport.write_eof()
+        return True
+
+    async def close(self, seconds: float) -> None:
+        """Close it behind what was written, waiting so many *seconds* at most for the upstream to take that."""
+        if self._transport is not None:
+            self._transport.close()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    while self._transport is not None:
+                        self._waiter = self._loop.create_future()
+                        await self._waiter
+
+    def eof_received(self) -> bool:
+        """A clean close ends a body that has no other end; the transport closes itself then, but for a tunnel's."""
+        if self._switched_to is not None:
+            self._switched_to.upstream_ended(None)
+            return self._transport is not None and self._transport.can_write_eof()
         if self.busy and self.has_head and self.until_close and not self.complete and self._error is None:
             self.complete = self._is_clean_end()
             self._wake()
+        return False
 
     def _is_clean_end(self) -> bool:
         """Tell whether TLS, if it is spoken, was closed before TCP was: else anybody could have cut the body."""
@@ -326,6 +387,9 @@ class UpstreamConnection(asyncio.Protocol):
         """Fail what is still waited for."""
         self._transport = None
         self._ended_with = exc
+        if self._switched_to is not None:
+            self._switched_to.upstream_ended(exc)
+            self._switched_to.upstream_ready()
         if not self.busy or self.complete:
             self._wake()
         else:
@@ -333,86 +397,11 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _end(self) -> UpstreamError:
         """Return what the connection's end means for the exchange that was on it."""
-        if isinstance(self._ended_with, ssl.SSLError) and (self._received or self.exchanges == 1):
+        if isinstance(self._ended_with, ssl.SSLError) and (self._has_begun or self.exchanges == 1):
             # With TLS 1.3 it is only after the handshake that a server tells that it wants a client certificate.
-            return UpstreamError("TLS with the upstream failed.", proxy_status="tls_protocol_error")
-        if self._received == 0:
+            return tls_failure(self._ended_with)
+        if not self._has_begun:
             return ConnectionClosedError("The upstream closed the connection without an answer.")
         if not self.has_head:
             return UpstreamError("The upstream closed the connection within the head of its answer.")
         return UpstreamError("The upstream broke off its answer.", proxy_status="http_response_incomplete")
-
-    # llhttp calls these.
-
-    def on_message_begin(self) -> None:
-        """Note what follows a complete answer: it is nobody's."""
-        if self.complete:
-            self._dirty = True
-            return
-        if self._is_interim:
-            # Nothing of an interim response belongs to the one behind it.
-            self._is_interim = False
-            self.parsed.reset()
-            self.reason = b""
-
-    def on_status(self, reason: bytes) -> None:
-        """Keep the reason phrase, which may come in parts."""
-        if not self.has_head:
-            self.reason += reason
-
-    def on_headers_complete(self) -> None:
-        """Decide the framing (RFC 9112 6.3); interim responses are passed over."""
-        parser = self._parser
-        if parser is None or self.complete:
-            return
-        status = parser.get_status_code()
-        if status == 101:
-            raise UpstreamProtocolError("The upstream switched protocols, which nobody asked for.")
-        if status < 100:
-            raise UpstreamProtocolError("The upstream's answer has no valid status.")
-        if status < 200:
-            self._is_interim = True
-            return
-        self._read_framing(status, parser.get_http_version())
-        self.status = status
-        self.has_head = True
-        if self._is_head:
-            # httptools cannot be told that no body follows, so a new parser reads the next answer.
-            self._parser = None
-            self.complete = True
-
-    def _read_framing(self, status: int, version: str) -> None:
-        is_1_0 = version == "1.0"
-        if version != "1.1" and not is_1_0:
-            raise UpstreamProtocolError("The upstream answered with another HTTP version than 1.0 or 1.1.")
-        head = self.parsed
-        if len(head.lines) > MOST_HEADERS:
-            raise UpstreamProtocolError("The upstream's answer has more than 500 header lines.")
-        try:
-            head.close(status)
-        except ValueError:
-            raise UpstreamProtocolError(
-                "The upstream's answer has a Transfer-Encoding that is not chunked alone."
-            ) from None
-        if is_1_0 and head.is_chunked:
-            raise UpstreamProtocolError("The upstream's answer has a Transfer-Encoding in HTTP/1.0.")
-        self.until_close = not (head.has_length or head.is_chunked or status in {204, 304} or self._is_head)
-        options = head.options
-        if is_1_0:
-            self._keep_alive = options is not None and b"keep-alive" in options and not self.until_close
-        else:
-            self._keep_alive = (options is None or b"close" not in options) and not self.until_close
-
-    def on_body(self, data: bytes) -> None:
-        """Hold a piece of the body until it is taken."""
-        if self.complete:
-            self._dirty = True
-            return
-        self._pieces.append(data)
-        self._overhead = 0
-        self._held += len(data)
-
-    def on_message_complete(self) -> None:
-        """Note the end of the final response."""
-        if self.has_head:
-            self.complete = True

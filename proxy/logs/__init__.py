@@ -16,10 +16,10 @@ import structlog
 from structlog.typing import EventDict
 
 from proxy.logs.redaction import STARS, ExcInfo, clean, clean_text, clean_traceback, is_secret
-from proxy.logs.rendering import Render, is_terminal, render_json, text_renderer, wants_colours
+from proxy.logs.rendering import Render, is_terminal, render_json, render_request, text_renderer, wants_colours
 from proxy.logs.writer import Writer
 
-__all__ = ["Format", "Level", "Writer", "configure"]
+__all__ = ["Format", "Level", "Writer", "configure", "write_request"]
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "json", "text"]
@@ -52,6 +52,32 @@ def configure(level: Level, fmt: Format, stream: TextIO | None = None) -> Writer
     return writer
 
 
+def write_request(
+    method: str, path: str, status: int, request_id: str, *, sent: int, duration: float, token_wait: float
+) -> None:
+    """
+    Log the event `request` at level info: *path* as it came, times in seconds, *sent* in bytes.
+
+    The same line as structlog's loggers write, without what they cost: call it only where level info is logged.
+    """
+    if _pipe.is_json and method.isidentifier():
+        line = render_request(
+            method, clean_text(path), status, request_id, sent=sent, duration=duration, token_wait=token_wait
+        )
+        _pipe.put(line)
+    else:
+        _log.info(
+            "request",
+            method=method,
+            path=path,
+            status=status,
+            bytes=sent,
+            duration=round(duration, 6),
+            token_wait=round(token_wait, 6),
+            request_id=request_id,
+        )
+
+
 class _Logger(structlog.make_filtering_bound_logger("notset")):  # type: ignore[misc]  # a class made at run time
     """The class of all loggers. Its methods are those that structlog makes for the configured level."""
 
@@ -68,12 +94,17 @@ class _Pipe:
     def __init__(self) -> None:
         self._writer: Writer | None = None
         self._render: Render = render_json
+        self.put = _nowhere
+        self.is_json = False
+        """Whether there is a writer that takes lines of JSON."""
 
     def attach(self, writer: Writer, render: Render) -> None:
         if self._writer is not None:
             self._writer.close()
             atexit.unregister(self._writer.close)
         self._writer, self._render = writer, render
+        self.put = writer.put
+        self.is_json = render is render_json
         # The last lines of a process that ends without closing its writer are those that say why.
         atexit.register(writer.close)
         for name in _LEVELS:
@@ -87,6 +118,10 @@ class _Pipe:
             name = event["event"]
             known = clean_text(name) if isinstance(name, str) else "library"
             return self._render(level, {"event": known, "log_error": type(error).__name__})
+
+
+def _nowhere(line: bytes) -> None:
+    """Stand for a writer before there is one: `is_json` keeps lines from it."""
 
 
 def _safe(event: EventDict) -> EventDict:

@@ -23,6 +23,32 @@ def render_json(level: str, event: Mapping[str, object]) -> bytes:
     return _encoder.encode({"time": timestamp(time.time()), "level": level, "event": event["event"], **event}) + b"\n"
 
 
+def render_request(
+    method: str, path: str, status: int, request_id: str, *, sent: int, duration: float, token_wait: float
+) -> bytes:
+    """
+    Return what `render_json` makes of an ordinary request's line, at a quarter of the cost: every request has one.
+
+    *method*, *path* and *request_id* are clean. Times are in seconds, *sent* in bytes.
+    """
+    return _REQUEST % (
+        timestamp(time.time()).encode(),
+        method.encode(),
+        _encoder.encode(path),
+        status,
+        sent,
+        duration,
+        b"%.6f" % token_wait if token_wait else b"0.0",
+        request_id.encode(),
+    )
+
+
+_REQUEST = (
+    b'{"time":"%b","level":"info","event":"request","method":"%b","path":%b,"status":%d,"bytes":%d,'
+    b'"duration":%.6f,"token_wait":%b,"request_id":"%b"}\n'
+)
+
+
 def timestamp(now: float) -> str:
     """Return the wall-clock second *now* as RFC 3339 has it, in UTC with milliseconds."""
     # Formatting a date costs more than all the rest of a line; once a second is enough.

@@ -22,6 +22,12 @@ CHUNK = 64 * 1024
 
 GATHER = 0.01
 """Seconds in which further lines join a batch: one wake-up of the thread serves them all."""
+GATHER_MANY = 0.1
+MANY = 50
+"""
+The same when lines come fast, which is when the last batch had so many. Each wake-up asks the busy event loop for the
+interpreter, and that costs the loop a system call with every callback until the thread has had its turn.
+"""
 
 RETRY = 0.05
 """Seconds until a terminal or pipe that is set to non-blocking is tried again."""
@@ -95,10 +101,13 @@ class Writer:
             self._lose(len(self._take()))
 
     def _run(self) -> None:
+        gather = GATHER
         while True:
             self._wake.get()
-            self._closing.wait(GATHER)
-            self._write_batch(self._take())
+            self._closing.wait(gather)
+            lines = self._take()
+            gather = GATHER_MANY if len(lines) >= MANY else GATHER
+            self._write_batch(lines)
             if self._closing.is_set() and not self._lines:
                 return
 

@@ -7,13 +7,13 @@ a header cannot carry are all failures with a name (RFC 6749 5.1 and 5.2; Okta's
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from proxy.tokens.failure import Failure, Outcome, is_about_clocks, is_refusal, printable
-from proxy.tokens.remedies import remedy_for
+from proxy.tokens.remedies import NO_DPOP, remedy_for
 from proxy.tokens.schedule import DEFAULT_LIFE, lifetime, named_delay
-from proxy.tokens.source import Token
+from proxy.tokens.source import Prover, Token
 
 LARGEST_ANSWER = 64 * 1024
 """Bytes that are read of an answer; a longer one is a failure."""
@@ -23,6 +23,7 @@ _JUDGED = 1000
 
 _SCHEMES = {"bearer": "Bearer", "dpop": "DPoP", "": "Bearer"}
 _ERROR_NAMES = ("error", "errorCode")
+_DESCRIPTIONS = ("error_description", "errorSummary")
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 
 
@@ -36,6 +37,8 @@ class Answer:
     sent_boot: float
     """The moment just before the request was sent, on the boot clock, seconds."""
     sent_wall: float
+    bind: Callable[[str], Prover] | None = field(default=None, repr=False)
+    """Makes the prover of the token that was asked for with a proof (DPoP); None if it was asked for without."""
 
 
 def read_answer(answer: Answer, secret: str) -> Token | Failure:
@@ -50,7 +53,7 @@ def read_answer(answer: Answer, secret: str) -> Token | Failure:
         return _error(document or {}, secret, answer)
     found = _token(answer, document) if document is not None else "it is not a JSON object"
     if isinstance(found, Token):
-        return found
+        return found if answer.bind is None or found.prover is not None else _unbound(answer, secret)
     message = f"The token endpoint's answer has no usable token: {found}."
     return Failure("failed", message, _captive(document), status=200, request_id=request_id(answer, secret))
 
@@ -94,17 +97,32 @@ def _token(answer: Answer, document: dict[str, object]) -> Token | str:
     life = DEFAULT_LIFE if expires_in is None else lifetime(expires_in)
     if life is None:
         return "expires_in is not a usable number of seconds"
-    return Token(value, scheme, sent_boot=answer.sent_boot, sent_wall=answer.sent_wall, lifetime=life)
+    prover = answer.bind(value) if answer.bind is not None and scheme == "DPoP" else None
+    return Token(value, scheme, sent_boot=answer.sent_boot, sent_wall=answer.sent_wall, lifetime=life, prover=prover)
+
+
+def _unbound(answer: Answer, secret: str) -> Failure:
+    """Return the failure that a bearer token is where a bound one was wanted (RFC 9449 5: the client discards it)."""
+    message = "The token endpoint gave a bearer token, although oauth.dpop asks for one that is bound to a key."
+    return Failure("refused", message, NO_DPOP, status=200, request_id=request_id(answer, secret))
+
+
+def error_of(answer: Answer) -> tuple[str, str]:
+    """Return the server's error and its description, each cut to what tells its meaning; `""` where there is none."""
+    document = _json_object(answer.body) or {}
+    return _text(document, _ERROR_NAMES)[:64], _text(document, _DESCRIPTIONS)[:_JUDGED]
 
 
 def _error(document: dict[str, object], secret: str, answer: Answer) -> Failure:
     """Return the failure that an error document, or an answer without one, means."""
     status = answer.status
-    error, description = _text(document, _ERROR_NAMES), _text(document, ("error_description", "errorSummary"))
+    error, description = _text(document, _ERROR_NAMES), _text(document, _DESCRIPTIONS)
     # A 200 with an error document is judged as the 400 that it should have been.
     # What it means is told from the server's own words: a secret that is a word of theirs would hide it.
     words = description[:_JUDGED]
     refused = is_refusal(400 if status == 200 else status, error, words)
+    if error == "use_dpop_nonce" and answer.bind is not None:
+        refused = False  # a nonce that was replaced while it was on its way
     remedy = ""
     if refused or is_about_clocks(words):
         cause, do = remedy_for(status, error, words)

@@ -8,6 +8,7 @@ for longer than a nap, and everybody asks the clocks on use.
 import asyncio
 import sys
 import time
+from functools import partial
 from typing import Protocol
 
 
@@ -34,18 +35,13 @@ def _boot_clock_id() -> int:
 
 
 class SystemClock:
-    """The machine's clocks."""
+    """The machine's clocks. Both are asked with each request, so what is called is the system's function itself."""
 
     def __init__(self) -> None:
-        self._id = _boot_clock_id()
-
-    def boot(self) -> float:
-        """Return `CLOCK_BOOTTIME` where there is one (Linux), else the nearest."""
-        return time.clock_gettime(self._id) if self._id >= 0 else time.monotonic()
-
-    def wall(self) -> float:
-        """Return `time.time()`."""
-        return time.time()
+        clock = _boot_clock_id()
+        self.boot = partial(time.clock_gettime, clock) if clock >= 0 else time.monotonic
+        """`CLOCK_BOOTTIME` where there is one (Linux), else the nearest."""
+        self.wall = time.time
 
     async def wait(self, event: asyncio.Event, seconds: float) -> None:
         """Wait on the running loop."""
@@ -54,3 +50,25 @@ class SystemClock:
                 await event.wait()
         except TimeoutError:
             return
+
+
+class ServerTime:
+    """
+    What the token endpoint's clock says, in seconds since the epoch: ours, until it has been found to differ.
+
+    Assertions and proofs are judged by that clock (Okta allows no tolerance: okta-sdk-python#382). What was learned is
+    kept against the boot clock, so that setting the wall clock does not make it wrong.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._offset: float | None = None
+
+    def now(self) -> float:
+        """Return the second at the server, or a little earlier: what is issued in its future is refused."""
+        return self._clock.wall() if self._offset is None else self._clock.boot() + self._offset
+
+    def learn(self, server: float) -> float:
+        """Take *server*, from an answer that came just now, for its clock; return by how much it is ahead of ours."""
+        self._offset = server - self._clock.boot()
+        return server - self._clock.wall()

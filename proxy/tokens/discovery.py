@@ -41,6 +41,15 @@ def read_metadata(body: bytes, issuer: str) -> str | None:
     return endpoint if isinstance(endpoint, str) else None
 
 
+def issuer_in(body: bytes) -> str:
+    """
+    Return the issuer as a document spells it that `read_metadata` has believed.
+
+    An assertion for the issuer must have the same slash at its end, or none.
+    """
+    return str(json.loads(body)["issuer"])
+
+
 def is_acceptable(url: str, *, allow_http: bool) -> bool:
     """Tell whether a secret may be sent to *url*: https, or http to loopback or with `oauth.allow_http`."""
     try:

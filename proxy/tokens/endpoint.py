@@ -1,42 +1,69 @@
 """
-One call of the token endpoint: the only place that sends a client secret.
+One fetch of a token: the only place that sends what the client authenticates with.
 
-Each call has a connection of its own: one an hour needs no pool, and bytes that came while a connection was idle
+Each request has a connection of its own: one an hour needs no pool, and bytes that came while a connection was idle
 cannot become the next answer. No cookies, no redirects (a 302 would carry the secret away), nothing decoded.
 """
 
 import asyncio
 import ssl
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import aiohttp
 
-from proxy import __version__
 from proxy.config import OAuth, okta_token_url, outbound_proxy, parse_url
-from proxy.tokens.answer import LARGEST_ANSWER, Answer
-from proxy.tokens.authentication import authenticate
-from proxy.tokens.clock import Clock
-from proxy.tokens.credentials import SecretFileError, read_secret
-from proxy.tokens.discovery import is_acceptable, metadata_urls, read_metadata
-from proxy.tokens.failure import Failure, printable
+from proxy.tokens import command
+from proxy.tokens.answer import Answer
+from proxy.tokens.authentication import ClientAuthentication
+from proxy.tokens.clock import Clock, ServerTime
+from proxy.tokens.credentials import Credential, CredentialError
+from proxy.tokens.discovery import is_acceptable, issuer_in, metadata_urls, read_metadata
+from proxy.tokens.failure import Failure
+from proxy.tokens.retry import Reason, reason_to_repeat, refuses_credential
+from proxy.tokens.rotation import Rotation
+from proxy.tokens.schedule import http_date
+from proxy.tokens.transport import TooLargeError, joined, read_capped, session, translate
+
+if TYPE_CHECKING:
+    from proxy.tokens.dpop import ProofKey
+
+__all__ = ["CONNECT_TIMEOUT", "TOTAL_TIMEOUT", "Fetched", "TokenEndpoint", "joined", "translate"]
 
 CONNECT_TIMEOUT = 3.0
 TOTAL_TIMEOUT = 8.0
-"""Seconds for a whole call, discovery not counted: an endpoint that trickles is cut."""
+"""Seconds for all requests of a fetch together, discovery not counted: an endpoint that trickles is cut."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """An answer, with the secret that was sent for it, so that it can be kept out of what is said about it."""
+    """
+    The last answer of a fetch.
+
+    `secret` is what was sent for it, so that it can be kept out of what is said about it. The rest is for operators:
+    no secret is in it.
+    """
 
     answer: Answer
     secret: str = field(repr=False)
+    credential: str = "1"
+    """The `Credential.id` of what the client authenticated with."""
+    refused: tuple[str, ...] = ()
+    """Those that were tried before it, and refused as `invalid_client`."""
+    ahead: float | None = None
+    """Seconds by which the server's clock is ahead of ours, if it minded."""
 
 
 class TokenEndpoint:
-    """Asks for a token when told to. Keeps nothing but the address that discovery gave. Timeouts are in seconds."""
+    """
+    Asks for a token when told to.
+
+    Keeps what is worth knowing for the next time: the address that discovery gave, which credential worked, what time
+    the server has, and with DPoP the key and the nonces. Timeouts are in seconds.
+    """
 
     def __init__(
         self,
@@ -46,6 +73,7 @@ class TokenEndpoint:
         *,
         connect_timeout: float = CONNECT_TIMEOUT,
         total_timeout: float = TOTAL_TIMEOUT,
+        command_timeout: float = command.TIMEOUT,
     ) -> None:
         self._timeout = aiohttp.ClientTimeout(total=total_timeout, connect=connect_timeout)
         self._settings = settings
@@ -54,31 +82,40 @@ class TokenEndpoint:
         issuer = settings.issuer
         self._url = settings.token_url or (okta_token_url(issuer) if issuer else None)
         self._discovered: str | None = None
+        self._issuer = issuer
+        """As the metadata document spells it, once there was one."""
+        self._time = ServerTime(clock)
+        self._client = ClientAuthentication(settings, clock, self._time, command_timeout=command_timeout)
+        self._rotation = Rotation()
+        self._proofs = _proof_key(self._time) if settings.dpop else None
 
     def __repr__(self) -> str:
         return f"<TokenEndpoint {self._url or self._discovered or self._settings.issuer}>"
 
     async def fetch(self) -> Fetched | Failure:
         """
-        Ask for a token once, within 8 s (and 8 s more if the address must be discovered first).
+        Ask for a token, within 8 s (and 8 s more if the address must be discovered first).
 
-        Never raises but for cancellation: what goes wrong on the way is a `Failure`.
+        That is one request, unless a new assertion or proof mends what the server said, or it refused one of several
+        credentials: then the next is tried. Never raises but for cancellation: what goes wrong is a `Failure`.
         """
         try:
+            credentials = await self._client.credentials(self._timeout.total or TOTAL_TIMEOUT)
             async with asyncio.timeout(self._timeout.total):
-                secret, context = await asyncio.to_thread(self._prepare)
+                context = await asyncio.to_thread(self._roots)
         except TimeoutError:
             return Failure("failed", "The files of oauth could not be read in time.", "Check their file system.")
-        except SecretFileError as error:
-            return unreadable(error)
+        except CredentialError as error:
+            return Failure("failed" if error.passes else "refused", f"{error}.", error.remedy)
         except (OSError, ssl.SSLError):
             return Failure("refused", "oauth.ca_file cannot be used.", "It must hold PEM certificates.")
         try:
-            async with self._session(context=context) as session:
-                url = self._url or self._discovered or await self._discover(session)
+            async with session(self._timeout, context=context) as client:
+                url = self._url or self._discovered or await self._discover(client)
                 if isinstance(url, Failure):
                     return url
-                fetched = Fetched(await self._post(session, url, secret), secret)
+                async with asyncio.timeout(self._timeout.total):
+                    fetched = await self._ask(client, url, credentials)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             self._discovered = None
             return translate(error)
@@ -86,41 +123,63 @@ class TokenEndpoint:
             self._discovered = None
         return fetched
 
-    def _prepare(self) -> tuple[str, ssl.SSLContext | bool]:
-        """Read the secret and the roots, in a thread: files may be slow. Both may have changed since."""
-        # True: aiohttp's own verifying context, which exists already; making one takes tens of milliseconds.
-        context: ssl.SSLContext | bool = True
-        if self._settings.ca_file is not None:
-            context = ssl.create_default_context()
-            context.load_verify_locations(cafile=self._settings.ca_file)
-        return read_secret(self._settings), context
-
-    def _session(self, *, context: ssl.SSLContext | bool) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=context, force_close=True, ttl_dns_cache=0),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=self._timeout,
-            auto_decompress=False,
-            # The environment's proxy is asked for by us; aiohttp's own look would read .netrc too.
-            trust_env=False,
-            headers={
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-                "User-Agent": f"okta-proxy/{__version__}",
-            },
-        )
+    def _roots(self) -> ssl.SSLContext | bool:
+        """Read the certificate authorities, in a thread: files may be slow, and they may have changed since."""
+        if self._settings.ca_file is None:
+            # aiohttp's own verifying context, which exists already; making one takes tens of milliseconds.
+            return True
+        context = ssl.create_default_context()
+        context.load_verify_locations(cafile=self._settings.ca_file)
+        return context
 
     def _proxy(self, url: str) -> str | None:
         """Return the outbound proxy for *url*, None to go there directly."""
         return outbound_proxy(parse_url(url, parts=("query",)), self._settings.proxy, self._environ)
 
-    async def _post(self, session: aiohttp.ClientSession, url: str, secret: str) -> Answer:
-        settings = self._settings
-        headers, credentials = authenticate(settings.auth_method, settings.client_id, secret)
+    async def _ask(self, session: aiohttp.ClientSession, url: str, credentials: tuple[Credential, ...]) -> Fetched:
+        """Ask with the credential that is thought to work, and if it is refused with the next one."""
+        repeated: set[Reason] = set()
+        refused: list[str] = []
+        for credential in self._rotation.candidates(credentials):
+            answer, ahead = await self._ask_as(session, url, credential, repeated)
+            fetched = Fetched(answer, credential.secret, credential.id, tuple(refused), ahead)
+            if not refuses_credential(answer):
+                break
+            refused.append(credential.id)
+            self._rotation.refused(credential)
+            self._client.refused()
+        if answer.status == 200:
+            self._rotation.worked(credential)
+        return fetched
+
+    async def _ask_as(
+        self, session: aiohttp.ClientSession, url: str, credential: Credential, repeated: set[Reason]
+    ) -> tuple[Answer, float | None]:
+        """
+        Ask, and ask once more for each reason that is not in *repeated* yet, with all that is signed anew.
+
+        Return the answer and by how much the server's clock is ahead, if that was a reason.
+        """
+        ahead = None
+        while True:
+            answer = await self._post(session, url, credential)
+            reason = reason_to_repeat(answer, signs=self._client.signs or self._proofs is not None)
+            if reason is None or reason in repeated:
+                return answer, ahead
+            repeated.add(reason)
+            server = http_date(answer.headers["date"]) if reason == "clock" else None
+            if server is not None:
+                ahead = self._time.learn(server)
+
+    async def _post(self, session: aiohttp.ClientSession, url: str, credential: Credential) -> Answer:
+        settings, proofs = self._settings, self._proofs
+        headers, credentials = await self._client.fields(credential, url, self._issuer)
         form = [("grant_type", "client_credentials"), *credentials]
         if settings.scopes:
             form.append(("scope", " ".join(settings.scopes)))
         form.extend(settings.extra_params.items())
+        if proofs is not None:
+            headers["DPoP"] = proofs.token_proof(url)
         sent_boot, sent_wall = self._clock.boot(), self._clock.wall()
         async with session.post(
             url,
@@ -129,8 +188,12 @@ class TokenEndpoint:
             allow_redirects=False,
             proxy=self._proxy(url),
         ) as response:
-            body = await _read_capped(response)
-            return Answer(response.status, joined(response.headers.items()), body, sent_boot, sent_wall)
+            body = await read_capped(response)
+            answer = Answer(response.status, joined(response.headers.items()), body, sent_boot, sent_wall)
+        if proofs is None:
+            return answer
+        proofs.note_nonce(url, answer.headers.get("dpop-nonce", ""))
+        return replace(answer, bind=partial(proofs.bind, token_url=url))
 
     async def _discover(self, session: aiohttp.ClientSession) -> str | Failure:
         issuer = self._settings.issuer or ""
@@ -153,74 +216,17 @@ class TokenEndpoint:
             if response.status != 200:
                 return None
             try:
-                return read_metadata(await _read_capped(response), issuer)
-            except _TooLargeError:
+                body = await read_capped(response)
+            except TooLargeError:
                 return None
+        endpoint = read_metadata(body, issuer)
+        if endpoint is not None:
+            self._issuer = issuer_in(body)
+        return endpoint
 
 
-def joined(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return header *fields* with lower-case names, the values of a repeated one joined by commas (RFC 9110 5.3)."""
-    headers: dict[str, str] = {}
-    for name, value in fields:
-        key = name.lower()
-        headers[key] = f"{headers[key]}, {value}" if key in headers else value
-    return headers
+def _proof_key(time: ServerTime) -> "ProofKey":
+    # cryptography takes 8 MB, which a proxy without DPoP and keys does without.
+    from proxy.tokens.dpop import ProofKey  # noqa: PLC0415
 
-
-class _TooLargeError(ValueError):
-    """The answer is over the cap."""
-
-
-async def _read_capped(response: aiohttp.ClientResponse) -> bytes:
-    body = await response.content.read(LARGEST_ANSWER + 1)
-    while len(body) <= LARGEST_ANSWER and (more := await response.content.read(LARGEST_ANSWER + 1 - len(body))):
-        body += more
-    if len(body) > LARGEST_ANSWER:
-        raise _TooLargeError
-    return body
-
-
-def unreadable(error: SecretFileError) -> Failure:
-    """Return what a secret file that gives no secret means: mostly that a person must put one there."""
-    if error.passes:
-        return Failure("failed", f"{error}.", "It is tried again; see to the limits of this machine.")
-    return Failure("refused", f"{error}.", "Put the client secret there; it is read again when it changes.")
-
-
-def translate(error: BaseException) -> Failure:
-    """
-    Return what an exception of the HTTP client means, in our own words.
-
-    Never the exception's text: the repr of aiohttp's holds the request's headers.
-    """
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        # The host is configuration: nothing of it is secret.
-        what = f"its name, {printable(error.host, limit=100)}, cannot be resolved"
-        return Failure(
-            "unreachable", f"The token endpoint was not reached: {what}.", "Check oauth.issuer, or the network."
-        )
-    table: tuple[tuple[type[BaseException], str, str], ...] = (
-        (
-            aiohttp.ClientConnectorCertificateError,
-            "its TLS certificate is not trusted",
-            "If a proxy inspects TLS here, give its root in oauth.ca_file.",
-        ),
-        (aiohttp.ClientConnectorSSLError, "TLS with it failed", "Is this an https address? Check oauth.issuer."),
-        (
-            aiohttp.ClientProxyConnectionError,
-            "the outbound proxy cannot be reached",
-            "Check oauth.proxy or HTTPS_PROXY; NO_PROXY makes exceptions.",
-        ),
-        (aiohttp.ClientHttpProxyError, "the outbound proxy refused", "Check oauth.proxy or HTTPS_PROXY."),
-        (TimeoutError, "it did not answer in time", "Check the network, or whether a proxy is needed (oauth.proxy)."),
-        (aiohttp.ClientConnectorError, "it refused the connection", "Check oauth.issuer, or the network."),
-        (aiohttp.ServerDisconnectedError, "it closed the connection", "Check the network."),
-    )
-    for kind, what, remedy in table:
-        if isinstance(error, kind):
-            return Failure("unreachable", f"The token endpoint was not reached: {what}.", remedy)
-    if isinstance(error, _TooLargeError):
-        return Failure("failed", "The token endpoint's answer is larger than 64 KiB.", "Check oauth.token_url.")
-    if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ClientResponseError | ValueError):
-        return Failure("failed", "The token endpoint's answer is not HTTP as it should be.", "Check oauth.token_url.")
-    return Failure("unreachable", "The token endpoint was not reached: the connection broke.", "Check the network.")
+    return ProofKey(time.now)

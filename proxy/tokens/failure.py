@@ -52,8 +52,10 @@ _SIGNED = r"(?:client_assertion|DPoP proof)\b.*"
 _CLOCK_TEXT = re.compile(
     _SIGNED + r"(?:is expired|too far into the future|before the current time|in the future|in the past)"
 )
-# A used jti: the next attempt makes a new one. Or Okta could not fetch our keys.
-_PASSING_TEXT = re.compile(_SIGNED + r"has already been used|Error retrieving the client JWKSet")
+# The next attempt makes a new jti.
+_SPENT_TEXT = re.compile(_SIGNED + r"has already been used")
+# Okta could not fetch our keys.
+_PASSING_TEXT = re.compile(r"Error retrieving the client JWKSet")
 
 
 def is_about_clocks(description: str) -> bool:
@@ -61,11 +63,17 @@ def is_about_clocks(description: str) -> bool:
     return _CLOCK_TEXT.search(description) is not None
 
 
+def is_spent(description: str) -> bool:
+    """Tell whether the server says that it has seen this assertion or proof before."""
+    return _SPENT_TEXT.search(description) is not None
+
+
 def is_refusal(status: int, error: str, description: str) -> bool:
     """Tell whether only a person can mend it: every 4xx but those that pass by themselves."""
     if not 400 <= status < 500 or status in _TRANSIENT_STATUS or error in _TRANSIENT_ERRORS:
         return False
-    return not is_about_clocks(description) and _PASSING_TEXT.search(description) is None
+    passes = is_about_clocks(description) or is_spent(description)
+    return not passes and _PASSING_TEXT.search(description) is None
 
 
 _BASE64 = re.compile(r"([A-Za-z0-9+/]{8,})={0,2}")

@@ -74,6 +74,8 @@ class Refresher:
         self._warned_expiry = False
         self._logged_failure: tuple[str, float] | None = None
         self.outcomes: Counter[str] = Counter()
+        self.credential: str | None = None
+        """Which credential the token that is held was fetched with: its `Credential.id`, a `kid` or a place from 1."""
         self.refreshed_at: float | None = None
         self.failed_at: float | None = None
 
@@ -85,8 +87,10 @@ class Refresher:
 
     def usable(self) -> Token | None:
         """Return the token if both clocks say that it can be sent now."""
-        token = self._token
-        return token if token is not None and self._can_be_sent(token) else None
+        token, clock = self._token, self._clock
+        if token is not None and clock.boot() < token.unusable_boot and clock.wall() < token.unusable_wall:
+            return token
+        return None
 
     def _can_be_sent(self, token: Token) -> bool:
         return self._clock.boot() < token.unusable_boot and self._clock.wall() < token.unusable_wall
@@ -225,12 +229,14 @@ class Refresher:
             fetched = await self._endpoint.fetch()
             if isinstance(fetched, Failure):
                 return fetched
+            self._note(fetched)
             result = read_answer(fetched.answer, fetched.secret)
             if isinstance(result, Failure):
                 return result
             if not self._can_be_sent(result):
                 return Failure("failed", "The token had run out when it arrived.", "Is the token endpoint slow?")
             self._request_id = request_id(fetched.answer, fetched.secret)
+            self.credential = fetched.credential
             if not self._warned_expiry and not has_expiry(fetched.answer):
                 self._warned_expiry = True
                 self._log.warning("token_lifetime_unknown", assumed_seconds=schedule.DEFAULT_LIFE)
@@ -238,6 +244,15 @@ class Refresher:
             self._log.exception("token_fetch_crashed")
             return Failure("failed", "An internal error kept the token from being fetched.", "See the log.")
         return result
+
+    def _note(self, fetched: Fetched) -> None:
+        """Log what went wrong on the way, and was mended by the fetch itself."""
+        if fetched.refused:
+            refused = ", ".join(fetched.refused)
+            self._log.warning("credential_refused", refused_id=refused, tried_id=fetched.credential)
+        if fetched.ahead is not None:
+            remedy = "Set this machine's clock (NTP)."
+            self._log.warning("clock_differs", server_ahead=round(fetched.ahead), remedy=remedy)
 
     def _publish(self, token: Token) -> None:
         # Counted from one generation to the next, whoever asked for it: an upstream that refuses them all is meant.

@@ -77,7 +77,7 @@ def named_delay(headers: Mapping[str, str], wall: float, *, limited: bool = True
     `X-Rate-Limit-Reset` is an epoch second, and counts only when we were *limited*: Okta sends it with every answer.
     Dates are compared with the answer's own `Date`, so that a wrong local clock does not matter.
     """
-    now = _http_date(headers.get("date", ""))
+    now = http_date(headers.get("date", ""))
     now = wall if now is None else now
     delays = [_retry_after(headers.get("retry-after", ""), now)]
     if limited:
@@ -89,7 +89,7 @@ def named_delay(headers: Mapping[str, str], wall: float, *, limited: bool = True
 def _retry_after(value: str, now: float) -> float | None:
     if value.isascii() and value.isdigit():
         return float(value[:9])
-    moment = _http_date(value)
+    moment = http_date(value)
     return None if moment is None else moment - now
 
 
@@ -101,7 +101,8 @@ def _reset(value: str, now: float) -> float | None:
     return min(moments) - now + 1
 
 
-def _http_date(value: str) -> float | None:
+def http_date(value: str) -> float | None:
+    """Return the epoch second of an HTTP date (RFC 9110 5.6.7), None if *value* is none."""
     if not value:
         return None
     try:

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from command import environment, output_of
 from kit import CLIENT_ID, CLIENT_SECRET
+from private_keys import make, pem, public_jwk
+from strict_idp import StrictIdp
+from token_servers import RawServer
 
 from proxy.emulator import AuthorizationServer
 
@@ -57,6 +60,20 @@ async def test_no_token_is_exit_3(shape: tuple[str, ...]):
     assert "invalid_client" in output
     assert "oauth.client_secret" in output
     assert "wrong-secret" not in output
+
+
+async def test_a_bound_token_comes_with_a_warning():
+    """With DPoP the token is printed as it is asked for, and standard error says that nobody else can use it."""
+    idp = StrictIdp(public_jwk(make("P-256")), dpop=True, nonce="n")
+    async with RawServer(idp) as server:
+        environ = environment("https://api.example", f"{server.url}/token", OKTA_PROXY_OAUTH__DPOP="true")
+        del environ["OKTA_PROXY_OAUTH__CLIENT_SECRET"]
+        environ["OKTA_PROXY_OAUTH__PRIVATE_KEY"] = pem(make("P-256")).decode().replace("\n", "\\n")
+        code, output = await output_of("token", "--header", environ=environ)
+        warning, header = sorted(output.splitlines(), key=lambda line: line.startswith("Authorization"))
+        assert header == f"Authorization: DPoP {idp.tokens[0]}"
+        assert "bound to a key" in warning
+        assert (code, idp.errors) == (0, ["Authorization server requires nonce in DPoP proof."])
 
 
 async def test_without_a_configuration_it_says_where_to_begin(tmp_path):

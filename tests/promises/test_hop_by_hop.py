@@ -11,7 +11,7 @@ HOP = [
     b"Proxy-Authenticate: Basic",
     b"Proxy-Authorization: Basic x",
     b"Proxy-Authentication-Info: x",
-    b"TE: trailers, gzip",
+    b"TE: gzip",
     b"Trailer: X-Checksum",
     b"HTTP2-Settings: AAMAAABkAAQAAP__",
     b"X-Named: 1",
@@ -44,7 +44,7 @@ async def test_answers_lose_them():
 
 
 async def test_the_upstreams_trailers_are_dropped():
-    """Trailers of an answer are not relayed, nor is the line that announces them; the body is whole."""
+    """Who did not ask for trailers gets none, nor the line that announces them; the body is whole."""
     chunks = b"Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n"
     async with proxied(answering(b"HTTP/1.1 200 OK\r\n" + chunks)) as (app, _), raw_client(app) as client:
         for _ in range(2):
@@ -56,7 +56,6 @@ async def test_the_upstreams_trailers_are_dropped():
 
 UPGRADES = [
     [b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABkAAQAAP__"],
-    [b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="],
     [b"Connection: upgrade", b"Upgrade: websocket"],
     [b"Connection: Upgrade", b"Upgrade: TLS/1.0, HTTP/1.1"],
     [b"Upgrade: websocket"],
@@ -65,13 +64,13 @@ UPGRADES = [
 
 @pytest.mark.parametrize("lines", UPGRADES)
 async def test_an_upgrade_becomes_a_plain_request(lines: list[bytes]):
-    """An Upgrade is dropped, the request goes on as HTTP/1.1 and so does the connection after it (R22)."""
+    """One that opens no WebSocket is dropped; the request goes on as HTTP/1.1, and so does the connection (R22)."""
     async with proxied(answering(OK)) as (app, upstream), raw_client(app) as client:
         for path in (b"/1", b"/2"):
             await client.send(get(path, *lines))
             assert (await client.message()).body == b"ok"
             assert upstream.last.first == b"GET " + path + b" HTTP/1.1"
-            assert names(upstream.last.lines) - {b"sec-websocket-key"} == {b"host", b"via", b"authorization"}
+            assert names(upstream.last.lines) == {b"host", b"via", b"authorization"}
 
 
 @pytest.mark.parametrize("lines", UPGRADES)

@@ -155,31 +155,7 @@ async def test_what_the_upstream_said_unasked_is_nobodys_answer():
         await client.send(GET)
         assert (await client.response())[2] == b"ok"
         idle = app._proxy.pool._idle[:1]
-        await settled(lambda: not idle or not idle[0].is_quiet())
+        await settled(lambda: not idle or not idle[0].is_ready())
         await client.send(GET)
         assert (await client.response())[2] == b"ok"
         assert upstream.connections == 2
-
-
-@pytest.mark.parametrize(
-    "interim",
-    [
-        b"HTTP/1.1 103\r\nTransfer-Encoding: chunked\r\n\r\n",
-        b"HTTP/1.1 100\r\nConnection: x-keep, set-cookie\r\n\r\n",
-        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n",
-    ],
-)
-async def test_an_interim_answer_leaves_the_final_one_alone(interim: bytes):
-    """Nothing that an interim response says is true of the one behind it."""
-    final = b"HTTP/1.1 200 OK\r\nX-Keep: 1\r\nSet-Cookie: a=b\r\nContent-Length: 2\r\n\r\nok"
-    async with (
-        RawUpstream(always(interim + final)) as upstream,
-        running(settings(upstream.url), FixedTokens()) as app,
-        raw_client(app) as client,
-    ):
-        for _ in range(2):
-            await client.send(GET)
-            status, headers, body = await client.response()
-            assert (status, body) == (200, b"ok")
-            assert {("X-Keep", "1"), ("Set-Cookie", "a=b")} <= set(headers)
-            assert "Link" not in dict(headers)

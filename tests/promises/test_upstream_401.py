@@ -314,7 +314,7 @@ async def test_a_body_that_came_before_the_token_is_sent_whole(by_length: bool, 
         client.writer.write(framed(b"x" * size, by_length=by_length))
         await tokens.asked.wait()
         [connection] = app._server.clients
-        await settled(lambda: connection._last_payload.is_eof() or connection._reading_paused)
+        await settled(lambda: connection._reader.last_payload.is_eof() or connection._reading_paused)
         tokens.arrived.set()
         assert (await client.message()).body == b"ok"
         assert len(upstream.last.body) == size

@@ -46,6 +46,7 @@ def test_every_metric_has_its_name_and_type():
         "okta_proxy_requests_in_flight": "gauge",
         "okta_proxy_token_refreshes": "counter",
         "okta_proxy_token_expiry_timestamp_seconds": "gauge",
+        "okta_proxy_token_credential_info": "gauge",
         "okta_proxy_token_wait_seconds": "histogram",
         "okta_proxy_replays": "counter",
         "okta_proxy_upstream_connections": "gauge",
@@ -95,12 +96,22 @@ def test_without_a_token_its_expiry_is_zero():
     assert samples[("okta_proxy_token_expiry_timestamp_seconds",)] == 0
 
 
+@pytest.mark.parametrize("name", ["2", 'kid "one"\\'])
+def test_the_credential_that_works_has_the_one_series(name):
+    """Its name is a label, however it is spelled; before the first token there is none."""
+    _, samples = scraped(replace(OVERVIEW, token=replace(OVERVIEW.token, credential=name)))
+    found = {key: value for key, value in samples.items() if key[0] == "okta_proxy_token_credential_info"}
+    assert found == {("okta_proxy_token_credential_info", ("credential", name)): 1}
+    _, samples = scraped()
+    assert [key for key in samples if key[0] == "okta_proxy_token_credential_info"] == []
+
+
 def test_states_and_outcomes_exist_before_anything_happened():
     """A rate needs to see the counter before it moves."""
     _, samples = scraped(replace(OVERVIEW, token=replace(OVERVIEW.token, refreshes={}), upstream_connections={}))
     names = [name for name, *_ in samples]
     assert names.count("okta_proxy_token_refreshes_total") == 5
-    assert names.count("okta_proxy_upstream_connections") == 2
+    assert names.count("okta_proxy_upstream_connections") == 4
 
 
 def test_the_library_is_imported_by_the_first_scrape_only():

@@ -30,7 +30,7 @@ OVERVIEW = Overview(
     token_waits=EMPTY,
     in_flight=2,
     replays=1,
-    upstream_connections={"active": 2, "idle": 5},
+    upstream_connections={"active": 2, "idle": 5, "connecting": 1, "waiting": 1234},
 )
 
 VOID = {"meta", "link"}
@@ -108,6 +108,7 @@ def test_the_counts_and_addresses_are_there():
     ]
     assert (text["outcome-ok"], text["outcome-refused"], text["replays"]) == ("4", "0", "1")
     assert (text["connections-active"], text["connections-idle"]) == ("2", "5")
+    assert (text["connections-connecting"], text["connections-waiting"]) == ("1", "1,234")
 
 
 def test_the_token_of_a_healthy_proxy():
@@ -244,3 +245,9 @@ def test_the_page_needs_nothing_from_elsewhere():
 def test_durations_are_spelled_in_their_two_largest_units(seconds, words):
     """As a person would say them."""
     assert spell(seconds) == words
+
+
+@pytest.mark.parametrize(("name", "shown"), [(None, "nothing yet"), ("2", "credential 2"), ("<k>", "credential <k>")])
+def test_the_page_says_which_credential_works(name, shown):
+    """In a rotation a person sees when the old one may go; a kid is text, whatever it holds."""
+    assert Reading(replace(OVERVIEW, token=replace(GOOD, credential=name))).text["credential"] == shown

@@ -19,6 +19,7 @@ GOOD = TokenView(
     error=None,
     error_code=None,
     refreshes={"ok": 4},
+    credential="kid-1",
 )
 NONE = replace(GOOD, usable=False, expires_at=None, refreshed_at=None)
 DOWN = replace(NONE, failed_at=NOW - 3, error="Okta was not reached.", error_code="token_unavailable")
@@ -103,6 +104,7 @@ def test_status_of_a_healthy_proxy():
             "seconds_left": 2700,
             "refreshed_at": "2027-01-15T07:45:00Z",
             "next_try_at": "2027-01-15T08:28:20Z",
+            "credential": "kid-1",
             "failed_at": None,
             "last_error": None,
             "refreshes": {"ok": 4, "unreachable": 0, "failed": 0, "limited": 0, "refused": 0},
@@ -114,7 +116,7 @@ def test_status_of_a_healthy_proxy():
             "by_code": {"200": 7, "404": 1, "503": 3},
             "replays": 1,
         },
-        "upstream_connections": {"active": 2, "idle": 0},
+        "upstream_connections": {"active": 2, "idle": 0, "connecting": 0, "waiting": 0},
     }
 
 

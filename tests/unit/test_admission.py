@@ -45,6 +45,16 @@ def admit(
     return (rules or admission()).admit(method, target, version, [*host, *lines])
 
 
+def start(request: OutboundRequest) -> bytes:
+    """Return its head without the line of the credential and the empty one."""
+    return request.head(b"").removesuffix(b"\r\n")
+
+
+def address(target: bytes, request: OutboundRequest, rules: Admission | None = None) -> ClientAddress:
+    """Return where the client that sent *target* believes the upstream to be."""
+    return (rules or admission()).client_address(request.method, target, request.prepared)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
@@ -62,6 +72,8 @@ def admit(
         ({"target": b"/p#f"}, BadRequestError),
         ({"lines": ((b"Via", b"1.0 x, 1.1 0123abcd"),)}, LoopDetectedError),
         ({"lines": ((b"Content-Length", b"1"), (b"Content-Length", b"1"))}, BadRequestError),
+        ({"lines": ((b"Content-Length", b"9223372036854775808"),)}, BadRequestError),
+        ({"lines": ((b"Content-Length", b"18446744073709551615"),)}, BadRequestError),
         ({"lines": ((b"Transfer-Encoding", b"chunked"), (b"Content-Length", b"1"))}, BadRequestError),
         ({"lines": ((b"Transfer-Encoding", b"chunked"),), "version": (1, 0)}, BadRequestError),
         ({"lines": ((b"Transfer-Encoding", b"gzip, chunked"),)}, CodingNotSupportedError),
@@ -79,11 +91,11 @@ def test_what_is_refused(arguments: dict[str, Any], error: type[ProxyError]):
 def test_the_request_line_and_host_are_ours_the_rest_is_the_clients():
     """The start of the request holds our line and Host, the client's lines as they were, and its framing."""
     request = admit((b"X-b", b"2"), (b"x-B", b"caf\xe9"), (b"Content-Length", b"07"), method="POST")
-    assert request.start == (
+    assert start(request) == (
         b"POST /p?q HTTP/1.1\r\nHost: api.example\r\nX-b: 2\r\nx-B: caf\xe9\r\nContent-Length: 07\r\n"
     )
-    assert not request.is_chunked
-    assert request.client == ClientAddress(b"localhost:8080")
+    assert not request.prepared.is_chunked
+    assert address(b"/p?q", request) == ClientAddress(b"localhost:8080")
 
 
 @pytest.mark.parametrize(
@@ -97,14 +109,71 @@ def test_the_request_line_and_host_are_ours_the_rest_is_the_clients():
 )
 def test_the_host_is_the_upstreams(upstream: str, line: bytes):
     """The upstream's authority, with its port only if it is not the default."""
-    assert admit(rules=admission(upstream)).start.split(b"\r\n")[1] == line
+    assert start(admit(rules=admission(upstream))).split(b"\r\n")[1] == line
+
+
+def test_a_head_is_made_once_for_each_credential():
+    """The same request with the same line is the same head; another line makes another one."""
+    request, line = admit(), b"Authorization: Bearer t\r\n"
+    head = request.head(line)
+    assert head.endswith(line + b"\r\n")
+    assert request.head(line) is head
+    assert request.head(b"Authorization: Bearer u\r\n").endswith(b"Bearer u\r\n\r\n")
+
+
+KEY = (b"Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ==")
+HANDSHAKE = ((b"Connection", b"keep-alive, Upgrade"), (b"Upgrade", b"WebSocket"), KEY)
+
+
+@pytest.mark.parametrize(
+    ("lines", "arguments", "expected"),
+    [
+        (HANDSHAKE, {}, True),
+        ((*HANDSHAKE, (b"Content-Length", b"0")), {}, True),
+        (HANDSHAKE, {"method": "POST"}, False),
+        (HANDSHAKE, {"version": (1, 0)}, False),
+        (HANDSHAKE[:2], {}, False),
+        ((*HANDSHAKE, KEY), {}, False),
+        ((*HANDSHAKE, (b"Content-Length", b"1")), {}, False),
+        ((*HANDSHAKE, (b"Transfer-Encoding", b"chunked")), {}, False),
+        ((*HANDSHAKE, (b"Upgrade", b"h2c")), {}, False),
+        (((b"Connection", b"Upgrade, Sec-WebSocket-Key"), *HANDSHAKE[1:]), {}, False),
+        (((b"Connection", b"close"), *HANDSHAKE[1:]), {}, False),
+        (((b"Connection", b"Upgrade"), (b"Upgrade", b"h2c"), KEY), {}, False),
+    ],
+)
+def test_only_a_whole_handshake_asks_to_switch(lines: RawHeaders, arguments: dict[str, Any], expected: bool):
+    """RFC 6455 4.1: anything less goes on as a plain request, without Connection and Upgrade."""
+    request = admit(*lines, **arguments)
+    assert request.asks_to_switch is expected
+    assert request.is_plain is not expected
+    assert (b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" in request.head(b"")) is expected
+    assert request.head(b"").lower().count(b"upgrade: ") == expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "version", "expected"),
+    [
+        (((b"TE", b"trailers"),), (1, 1), True),
+        (((b"te", b"gzip;q=0.5"), (b"TE", b"deflate, Trailers")), (1, 1), True),
+        (((b"TE", b"gzip"),), (1, 1), False),
+        (((b"TE", b"trailers"),), (1, 0), False),
+        ((), (1, 1), False),
+    ],
+)
+def test_trailers_are_asked_for_by_who_takes_them(lines: RawHeaders, version: tuple[int, int], expected: bool):
+    """`TE: trailers` of the client becomes ours, named in our Connection; nothing else of TE travels."""
+    request = admit(*lines, version=version)
+    assert request.prepared.takes_trailers is expected
+    assert (b"\r\nConnection: TE\r\nTE: trailers\r\n" in request.head(b"")) is expected
+    assert request.head(b"").lower().count(b"\r\nte: ") == expected
 
 
 def test_chunks_stay_chunks():
     """A chunked body is announced as one, behind the client's lines."""
     request = admit((b"Transfer-Encoding", b"Chunked"), method="POST")
-    assert request.is_chunked
-    assert request.start.endswith(b"\r\nTransfer-Encoding: chunked\r\n")
+    assert request.prepared.is_chunked
+    assert start(request).endswith(b"\r\nTransfer-Encoding: chunked\r\n")
 
 
 @pytest.mark.parametrize(
@@ -120,16 +189,16 @@ def test_chunks_stay_chunks():
 def test_via_goes_where_it_is_wanted(via: str, upstream: str, version: tuple[int, int], sent: bytes):
     """Our name stands behind the client's Via lines, for loopback upstreams or where the operator says so."""
     rules = admission(upstream, upstream_={"via": via})
-    start = admit((b"Via", b"1.1 other"), version=version, rules=rules).start
-    assert start.count(b"Via: 1.1 other\r\n") == 1
-    assert start.partition(b"Via: 1.1 other\r\n")[2] == sent
+    head = start(admit((b"Via", b"1.1 other"), version=version, rules=rules))
+    assert head.count(b"Via: 1.1 other\r\n") == 1
+    assert head.partition(b"Via: 1.1 other\r\n")[2] == sent
 
 
 def test_upstream_headers_fill_gaps_only():
     """`upstream.headers` are added where the client has none of that name, in whatever case."""
     rules = admission(upstream_={"headers": {"X-Requested-With": "okta-proxy", "X-Two": "2"}})
-    start = admit((b"x-requested-with", b"curl"), rules=rules).start
-    assert start.endswith(b"x-requested-with: curl\r\nX-Two: 2\r\n")
+    request = admit((b"x-requested-with", b"curl"), rules=rules)
+    assert start(request).endswith(b"x-requested-with: curl\r\nX-Two: 2\r\n")
 
 
 @pytest.mark.parametrize(
@@ -140,10 +209,11 @@ def test_the_clients_own_credentials(policy: str, own: bytes):
     """`replace` forgets them, `keep` sends them as they came, `reject` answers 400."""
     lines = ((b"Authorization", b"Basic x"), (b"authorization", b"Bearer y"))
     request = admit(*lines, rules=admission(inject={"client_authorization": policy}))
-    assert request.own_authorization == own
-    assert b"uthorization" not in request.start
+    assert request.prepared.own_authorization == own
+    assert request.is_plain == (not own)
+    assert b"uthorization" not in start(request)
     rejecting = admission(inject={"client_authorization": "reject"})
-    assert admit(rules=rejecting).own_authorization == b""
+    assert admit(rules=rejecting).prepared.own_authorization == b""
     with pytest.raises(ClientAuthorizationRejectedError):
         admit(*lines, rules=rejecting)
 
@@ -154,7 +224,7 @@ def test_a_body_that_is_too_long_is_refused_at_once(length: bytes, fits: bool):
     rules = admission(limits={"body_size": 10})
     line = (b"Content-Length", length)
     if fits:
-        assert b"Content-Length: " + length in admit(line, method="POST", rules=rules).start
+        assert b"Content-Length: " + length in start(admit(line, method="POST", rules=rules))
     else:
         with pytest.raises(BodyTooLargeError):
             admit(line, method="POST", rules=rules)
@@ -163,11 +233,11 @@ def test_a_body_that_is_too_long_is_refused_at_once(length: bytes, fits: bool):
 def test_expectations():
     """`100-continue` in any case is noted and not forwarded; HTTP/1.0 knows no expectations."""
     request = admit((b"Expect", b"100-Continue"), method="POST")
-    assert request.wants_continue
-    assert b"Expect" not in request.start
+    assert request.prepared.wants_continue
+    assert b"Expect" not in start(request)
     old = admit((b"Expect", b"anything"), method="POST", version=(1, 0))
-    assert not old.wants_continue
-    assert b"Expect" not in old.start
+    assert not old.prepared.wants_continue
+    assert b"Expect" not in start(old)
 
 
 @pytest.mark.parametrize(
@@ -182,13 +252,13 @@ def test_who_names_the_upstream_means_its_paths(target: bytes, host: bytes, sent
     """A client that takes us for an HTTP proxy has whole paths; for everybody else the base path is added."""
     rules = admission("https://api.example/v1")
     request = admit(target=target, host=((b"Host", host),), rules=rules)
-    assert request.start.startswith(b"GET " + sent + b" HTTP/1.1\r\n")
-    assert request.client == ClientAddress(authority, base)
+    assert request.target == sent
+    assert address(target, request, rules) == ClientAddress(authority, base)
 
 
 def test_without_a_host_our_own_name_stands_in():
     """An HTTP/1.0 request without Host gets addresses with the listener's own name."""
-    assert admit(version=(1, 0), host=()).client.authority == b"localhost:8080"
+    assert address(b"/", admit(version=(1, 0), host=())).authority == b"localhost:8080"
 
 
 @pytest.mark.parametrize(

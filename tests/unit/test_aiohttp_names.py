@@ -14,16 +14,14 @@ from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from proxy.forwarding import connection
 
 SLOTS = (
-    *("_messages", "_waiter", "_parser", "_upgraded", "_message_tail", "_keepalive", "_keepalive_handle"),
-    *("_next_keepalive_close_time", "_keepalive_timeout", "_request_in_progress", "_task_handler"),
-    *("_force_close", "_close", "_paused", "_buffer_paused", "_max_msg_queue_size", "_msg_queue_resume_size"),
+    *("_messages", "_waiter", "_parser", "_upgraded", "_message_tail", "_request_in_progress", "_task_handler"),
+    *("_force_close", "_paused", "_buffer_paused", "_max_msg_queue_size", "_msg_queue_resume_size"),
     *("_read_bufsize", "_request_count", "_manager", "_loop", "transport"),
 )
 """Attributes of a connection that our code reads or writes."""
 
 METHODS = (
     *(
-        "_process_keepalive",
         "_drain_helper",
         "_pause_reading_for_buffer",
         "_pause_transport_reading",

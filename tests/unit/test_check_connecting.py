@@ -17,9 +17,9 @@ from kit import RawUpstream, url
 from proxy.cli.doctor import certificates, connecting, discovery, network, places
 from proxy.cli.doctor.certificates import Certificate
 from proxy.cli.doctor.discovery import Reason
-from proxy.cli.doctor.network import OutboundProxyError
 from proxy.cli.doctor.places import Place
 from proxy.config import OAuth, Upstream
+from proxy.forwarding.tunnel import OutboundProxyError
 
 NOW = 1_700_000_000.0
 DAY = 86400.0
@@ -71,10 +71,27 @@ def test_the_outbound_proxy_is_known_with_what_named_it(keys, environ, proxy, na
     assert "u:p" not in repr(place)
 
 
-def test_the_upstream_has_no_outbound_proxy():
-    """The upstream is reached directly, with its own ca_file."""
-    place = places.upstream(Upstream(url=url("https://api.example.com/v1"), ca_file="/ca.pem"))
-    assert (place.proxy, place.ca_file, place.ca_key) == (None, "/ca.pem", "upstream.ca_file")
+@pytest.mark.parametrize(
+    ("keys", "environ", "proxy", "named"),
+    [
+        ({}, {}, None, ""),
+        ({"proxy": "https://u:p@h:1"}, {"HTTPS_PROXY": "http://other:2"}, "https://h:1", "upstream.proxy"),
+        ({}, {"HTTPS_PROXY": "https://u:p@h:1"}, "https://h:1", "HTTPS_PROXY"),
+        ({}, {"HTTPS_PROXY": "http://h:1", "NO_PROXY": "example.com"}, None, ""),
+    ],
+)
+def test_the_upstream_has_keys_of_its_own(keys, environ, proxy, named):
+    """The upstream has its own outbound proxy, authorities and client certificate."""
+    settings = Upstream(url=url("https://api.example.com/v1"), ca_file="/ca.pem", client_cert_file="/c.pem", **keys)
+    place = places.upstream(settings, environ)
+    assert (None if place.proxy is None else str(place.proxy), place.proxy_key) == (proxy, named)
+    assert (place.ca_file, place.ca_key, place.cert_file, place.key_file) == (
+        "/ca.pem",
+        "upstream.ca_file",
+        "/c.pem",
+        None,
+    )
+    assert "u:p" not in repr(place)
 
 
 def test_two_places_are_one_server_when_scheme_host_and_port_are():
@@ -166,10 +183,16 @@ def test_a_resolver_that_outlives_the_loop_is_silent():
         (UPSTREAM, ConnectionResetError(), "the connection broke"),
         (UPSTREAM, ssl.SSLError(), "it does not speak TLS as it should"),
         (PROXIED, ssl.SSLError(), "it does not speak TLS as it should"),
-        (PROXIED, ConnectionResetError(), "the outbound proxy http://proxy:3128 cannot be reached"),
-        (PROXIED, OutboundProxyError(407), "wants credentials"),
-        (PROXIED, OutboundProxyError(0), "did not answer as an HTTP proxy"),
-        (PROXIED, OutboundProxyError(503), "answered 503 when asked for dev-1.okta.com"),
+        (PROXIED, ConnectionResetError(), "the connection through the outbound proxy http://proxy:3128 broke"),
+        (PROXIED, OutboundProxyError("unreachable"), "the outbound proxy http://proxy:3128 cannot be reached"),
+        (
+            PROXIED,
+            OutboundProxyError("unreachable", cause=ssl.SSLCertVerificationError()),
+            "the outbound proxy http://proxy:3128 has a certificate that is not trusted",
+        ),
+        (PROXIED, OutboundProxyError("refused", status=407), "wants credentials"),
+        (PROXIED, OutboundProxyError("closed"), "did not answer as an HTTP proxy"),
+        (PROXIED, OutboundProxyError("refused", status=503), "answered 503 when asked for dev-1.okta.com"),
     ],
 )
 def test_each_failure_to_connect_has_its_words(place, error, expected):
@@ -199,31 +222,17 @@ async def test_a_ca_file_that_went_bad_is_a_failure(tmp_path):
     assert verdict.text == "upstream 127.0.0.1:1: upstream.ca_file cannot be used"
 
 
+async def test_a_client_certificate_that_went_bad_is_a_failure(tmp_path):
+    """A client certificate that cannot be read any more is named by its key."""
+    place = Place("upstream", url("https://127.0.0.1:1"), "upstream.url", cert_file=str(tmp_path / "gone.pem"))
+    verdict = await connecting.tls(place)
+    assert "upstream.client_cert_file names a file that cannot be read" in verdict.text
+
+
 async def test_a_certificate_that_cannot_be_had_is_not_shown():
     """When the second look at a refused certificate fails, the first verdict stands without it."""
     place = Place("upstream", url("https://127.0.0.1:1"), "upstream.url")
     assert await connecting._certificate(place) is None
-
-
-@pytest.mark.parametrize(
-    ("head", "expected"),
-    [
-        (b"HTTP/1.1 200 Connection established\r\n\r\n", 200),
-        (b"HTTP/1.0 407\r\n\r\n", 407),
-        (b"HTTP/2.0 200 OK\r\n\r\n", 0),
-        (b"HTTP/1.1 2000 OK\r\n\r\n", 0),
-        (b"\r\n\r\n", 0),
-    ],
-)
-def test_the_outbound_proxys_status_is_read(head, expected):
-    """What is not HTTP/1.x has no status."""
-    assert network.tunnel_status(head) == expected
-
-
-def test_a_tunnel_is_asked_for_by_host_and_port():
-    """CONNECT names host and port, an IPv6 address in brackets; credentials go along only if there are any."""
-    place = Place("token endpoint", url("https://[::1]:8443"), "k", proxy=url("http://p:1"))
-    assert network.connect_request(place) == b"CONNECT [::1]:8443 HTTP/1.1\r\nHost: [::1]:8443\r\n\r\n"
 
 
 # Certificates.

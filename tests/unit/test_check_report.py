@@ -5,6 +5,8 @@ from collections import Counter
 
 import pytest
 
+from proxy.cli.doctor.certificates import Certificate
+from proxy.cli.doctor.files import lasting
 from proxy.cli.doctor.report import Fixed, Report, failed, passed, secret_values, skipped, spellings, summary, warned
 
 SECRET = "s3cret/with+signs"
@@ -100,3 +102,27 @@ def test_only_a_fail_is_a_failure():
 def test_secrets_are_known_by_their_names():
     """Of headers and parameters, those are secrets whose names say so."""
     assert secret_values([("X-Api-Key", "k"), ("audience", "api"), ("password", "p")]) == ["k", "p"]
+
+
+DAYS = 86400.0
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "outcome", "text"),
+    [
+        (-1, 200.5, "PASS", "valid for 200 days more"),
+        (-1, 14, "PASS", "valid for 14 days more"),
+        (-1, 13.9, "WARN", "valid for 13 days more"),
+        (-1, 0.1, "WARN", "valid for less than a day more"),
+        (-9, 0, "FAIL", "expired, less than a day ago"),
+        (-9, -3.5, "FAIL", "expired, 3 days ago"),
+        (1, 30, "FAIL", "not valid yet"),
+    ],
+)
+def test_a_certificate_of_our_own_runs_out(begins, ends, outcome, text):
+    """Two weeks before its end it is a warning, behind it a failure."""
+    now = 1_700_000_000.0
+    certificate = Certificate("x", (), now + begins * DAYS, now + ends * DAYS)
+    verdict = lasting("upstream.client_cert_file", certificate, now)
+    assert (verdict.outcome, verdict.step) == (outcome, "files")
+    assert text in verdict.text

@@ -9,6 +9,7 @@ import pytest
 from proxy.cli.doctor import claims, clock, grant
 from proxy.cli.doctor.claims import Content
 from proxy.cli.doctor.report import Report
+from proxy.config import OAuth
 from proxy.tokens.answer import Answer, read_answer
 from proxy.tokens.endpoint import Fetched
 from proxy.tokens.failure import Failure
@@ -60,16 +61,32 @@ def test_clocks_may_differ_by_a_minute(ahead, outcome, text):
     assert clock.judge(ahead)[:3] == (outcome, "clock", text)
 
 
+@pytest.mark.parametrize(
+    ("ahead", "outcome"), [(-0.4, "WARN"), (-5.0, "WARN"), (30.0, "WARN"), (-90.0, "FAIL"), (3600.0, "FAIL")]
+)
+def test_a_clock_that_was_minded_is_never_fine(ahead, outcome):
+    """What the server refused because of the clock is said, however little it is off."""
+    verdict = clock.judge(ahead, minded=True)
+    assert verdict.outcome == outcome
+    assert "It refused what was signed by this clock" in verdict.remedy[0]
+    assert "NTP" in verdict.remedy[-1]
+
+
 def answered(status=200, headers=None, **document):
     """Return a token endpoint's answer that came at NOW."""
     lower = {"date": DATE} | (headers or {})
     return Fetched(Answer(status, lower, json.dumps(document).encode(), NOW, NOW), "the-client-secret")
 
 
+def asking(*scopes, **oauth):
+    """Return the settings of a client that asks for these scopes."""
+    return OAuth(**{"issuer": ISSUER, "client_id": "0oa1", "scopes": scopes} | oauth)
+
+
 def test_a_request_that_was_not_answered_gives_no_clock():
     """Without an answer there is nothing to compare the clock with."""
     failure = Failure("unreachable", "It was not reached.", "Check the network.")
-    found = grant.judge(failure, (), NOW)
+    found = grant.judge(failure, asking(), NOW)
     assert [verdict.outcome for verdict in found.verdicts] == ["SKIP", "FAIL"]
     assert found.token is None
 
@@ -77,10 +94,10 @@ def test_a_request_that_was_not_answered_gives_no_clock():
 def test_the_scopes_of_the_answer_are_compared_with_those_asked_for():
     """A scope that was asked for and is missing is named; without a scope in the answer all were granted."""
     fields = {"access_token": "abc", "token_type": "bearer", "expires_in": 300}
-    some = grant.judge(answered(**fields, scope="a b"), ("a", "c", "d"), NOW)
+    some = grant.judge(answered(**fields, scope="a b"), asking("a", "c", "d"), NOW)
     assert [verdict.outcome for verdict in some.verdicts] == ["PASS", "PASS", "WARN"]
     assert some.verdicts[2].text == "not granted, though asked for in oauth.scopes: c d"
-    every = grant.judge(answered(**fields), ("a", "c"), NOW)
+    every = grant.judge(answered(**fields), asking("a", "c"), NOW)
     assert [verdict.outcome for verdict in every.verdicts] == ["PASS", "PASS"]
     assert every.verdicts[1].text == "a Bearer token that lives for 300 s"
 
@@ -88,8 +105,24 @@ def test_the_scopes_of_the_answer_are_compared_with_those_asked_for():
 def test_the_offset_goes_on_with_the_token():
     """The claims are judged by the clock that made them."""
     fields = {"access_token": "abc", "expires_in": 300}
-    found = grant.judge(answered(**fields, headers={"date": "Tue, 14 Nov 2023 23:13:20 GMT"}), (), NOW)
+    found = grant.judge(answered(**fields, headers={"date": "Tue, 14 Nov 2023 23:13:20 GMT"}), asking(), NOW)
     assert found.ahead == 3600.0
+
+
+@pytest.mark.parametrize(
+    ("oauth", "oktas"),
+    [
+        ({}, True),
+        ({"issuer": ORG}, True),
+        ({"issuer": None, "token_url": f"{ISSUER}/v1/token"}, True),
+        ({"issuer": "https://example.eu.auth0.com"}, False),
+        ({"issuer": None, "token_url": "https://login.example.com/token?tenant=okta.com"}, False),
+    ],
+)
+def test_before_any_answer_okta_is_known_by_its_domains(oauth, oktas):
+    """Users of another server that is down are not sent to Okta's status page."""
+    found = grant.judge(Failure("unreachable", "It was not reached."), asking(**oauth), NOW)
+    assert ("status.okta.com" in found.verdicts[1].remedy[0]) is oktas
 
 
 def test_a_failure_without_a_remedy_gets_one():
@@ -157,20 +190,34 @@ def test_what_is_no_jwt_is_not_decoded(token):
 
 
 @pytest.mark.parametrize(
-    ("token", "issuer", "expected"),
+    ("token", "org", "outcome", "expected"),
     [
-        ("opaque", ORG, "those of Okta's org authorization server are, by contract"),
-        ("opaque", ISSUER, "only the server that issued it knows"),
-        ("opaque", None, "only the server that issued it knows"),
-        ("opaque", "https://idp.example.com", "only the server that issued it knows"),
-        ("a.b.c.d.e", ISSUER, "encrypted (JWE)"),
+        ("opaque", "api.example.com", "SKIP", "those of Okta's org authorization server are, by contract"),
+        ("opaque", "dev-1.okta.com", "WARN", "only Okta's own APIs can check it"),
+        ("opaque", None, "SKIP", "only the server that issued it knows"),
+        ("a.b.c.d.e", "dev-1.okta.com", "SKIP", "encrypted (JWE)"),
     ],
 )
-def test_why_a_token_is_not_looked_into(token, issuer, expected):
-    """An opaque token is skipped with the reason: by contract, or because only its server knows it."""
-    verdict = claims.unreadable(token, issuer)
-    assert verdict.outcome == "SKIP"
+def test_why_a_token_is_not_looked_into(token, org, outcome, expected):
+    """An opaque token is skipped with the reason, and is a warning if only Okta's own APIs could take it."""
+    verdict = claims.unreadable(token, org, "api.example.com")
+    assert verdict.outcome == outcome
     assert expected in verdict.text
+
+
+@pytest.mark.parametrize(
+    ("oauth", "host"),
+    [
+        ({"issuer": ORG}, "dev-1.okta.com"),
+        ({"issuer": ISSUER}, None),
+        ({"issuer": None, "token_url": "https://login.example.com/oauth2/v1/token?x=1"}, "login.example.com"),
+        ({"issuer": None, "token_url": "https://login.example.com/oauth2/default/v1/token"}, None),
+        ({"issuer": "https://idp.example.com"}, None),
+    ],
+)
+def test_an_orgs_own_token_endpoint_is_known_by_its_path(oauth, host):
+    """It is the one without the id of an authorization server, with a custom domain too."""
+    assert grant.org_host(asking(**oauth)) == host
 
 
 def judged(header=None, *, issuer=ISSUER, lifetime=3600.0, upstream_host="api.example.com", **claim):

@@ -7,7 +7,7 @@ import pytest
 from clocks import EPOCH, HandClock, settle
 
 from proxy.tokens import clock as module
-from proxy.tokens.clock import SystemClock
+from proxy.tokens.clock import ServerTime, SystemClock
 
 
 def test_the_boot_clock_never_jumps_back_and_counts_suspended_time():
@@ -98,3 +98,18 @@ async def test_the_hand_clocks_timers_stand_still_while_the_machine_sleeps():
     assert (clock.boot(), clock.wall()) == (5000 + 8 * 3600, EPOCH + 7 * 3600)
     event.set()
     await nap
+
+
+async def test_a_server_has_our_time_until_it_says_otherwise():
+    """What was learned holds when our wall clock is set, back or forward, and while the machine sleeps."""
+    clock = HandClock()
+    server = ServerTime(clock)
+    await clock.set_wall(7)
+    assert server.now() == clock.wall()
+    assert server.learn(clock.wall() - 90) == -90
+    for change in (3600, -7200):
+        before = server.now()
+        await clock.set_wall(change)
+        assert server.now() == before
+    await clock.suspend(100)
+    assert server.now() == before + 100

@@ -22,6 +22,8 @@ from proxy.config.checks import check
         ("oauth.scopes", ("api.read", "https://x/.default"), ("api.read", "https://x/.default")),
         ("oauth.extra_params", {"audience": "x", "a b": ""}, {"audience": "x", "a b": ""}),
         ("oauth.proxy", "http://u:p@proxy:3128/", "http://u:p@proxy:3128"),
+        ("upstream.proxy", "http://u:p@proxy:3128/", "http://u:p@proxy:3128"),
+        ("upstream.proxy", "https://proxy", "https://proxy"),
         ("inject.header", "X-Api-Token", "X-Api-Token"),
         ("inject.scheme", "", ""),
         ("inject.scheme", "SSWS", "SSWS"),
@@ -114,6 +116,14 @@ def test_a_right_value_gets_its_usual_form(full: str, value: object, checked: ob
             )
             for proxy in ("https://u:s3cret@proxy", "proxy:3128", "http://proxy/path", "socks5://proxy")
         ),
+        *(
+            (
+                "upstream.proxy",
+                proxy,
+                ["must be the URL of an http or https proxy without a path, as in http://proxy.example.com:3128"],
+            )
+            for proxy in ("ftp://u:s3cret@proxy", "proxy:3128", "https://proxy/path", "socks5://proxy")
+        ),
         ("inject.header", "X Token", ["must be a header field's name: letters, digits and hyphens"]),
         ("inject.header", "Transfer_Encoding", ["must not be Transfer_Encoding: the proxy sets that field itself"]),
         ("inject.scheme", "a b", ["must be one word, as in Bearer, or empty for the bare token"]),
@@ -163,7 +173,14 @@ def test_the_connections_own_fields_cannot_be_set(name: str) -> None:
         check("upstream.headers", {name: "x"})
 
 
-FILES = ["oauth.client_secret_file", "upstream.ca_file", "oauth.ca_file"]
+FILES = [
+    "oauth.client_secret_file",
+    "oauth.private_key_file",
+    "oauth.private_key_passphrase_file",
+    "upstream.ca_file",
+    "upstream.client_cert_file",
+    "oauth.ca_file",
+]
 
 
 @pytest.mark.parametrize("full", FILES)

@@ -1,10 +1,12 @@
-"""Which proxy the token endpoint is reached through."""
+"""Which proxy the token endpoint and the upstream are reached through."""
 
 import urllib.request
 
 import pytest
+from kit import settings
 
 from proxy.config import outbound_proxy, parse_url
+from proxy.config.outbound import read_proxy, with_outbound_proxy
 
 OKTA = "https://dev-1.okta.com/oauth2/default/v1/token"
 PROXY = "http://proxy.example:3128"
@@ -66,3 +68,35 @@ def test_no_proxy_is_read_as_the_standard_library_reads_it(host: str, no_proxy: 
     assert (
         outbound_proxy(url, None, {"HTTPS_PROXY": PROXY, "NO_PROXY": "*", "no_proxy": no_proxy}) is None
     ) is bypassed
+
+
+@pytest.mark.parametrize(
+    ("upstream", "configured", "environ", "proxy"),
+    [
+        ("https://api.example.com", None, {}, None),
+        ("https://api.example.com", None, {"HTTPS_PROXY": PROXY}, PROXY),
+        ("https://api.example.com", None, {"HTTPS_PROXY": "https://u:p@proxy.example"}, "https://u:p@proxy.example"),
+        ("https://api.example.com", PROXY, {"HTTPS_PROXY": "http://other:1", "NO_PROXY": "*"}, PROXY),
+        ("https://api.example.com", None, {"HTTPS_PROXY": PROXY, "NO_PROXY": "example.com"}, None),
+        ("http://api.example.com", None, {"HTTP_PROXY": PROXY, "ALL_PROXY": PROXY}, None),
+        ("http://api.example.com", PROXY, {}, PROXY),
+        ("https://localhost:8443", PROXY, {"HTTPS_PROXY": PROXY}, None),
+    ],
+)
+def test_the_proxy_for_the_upstream(
+    upstream: str, configured: str | None, environ: dict[str, str], proxy: str | None
+) -> None:
+    """The same rules as for the token endpoint, and https proxies too; all else of the settings stays as it is."""
+    before = settings(upstream, upstream_={"proxy": configured})
+    after = with_outbound_proxy(before, environ)
+    assert after.upstream.proxy == proxy
+    assert with_outbound_proxy(after, {}).upstream == after.upstream
+    assert (after.upstream.url, after.oauth) == (before.upstream.url, before.oauth)
+
+
+def test_a_proxys_password_is_in_no_repr() -> None:
+    """Neither in the settings' nor in that of the parts that are read from its URL."""
+    proxy = "http://user:s3cret@proxy.example"
+    shown = repr(settings("https://api.example.com", upstream_={"proxy": proxy})) + repr(read_proxy(proxy))
+    assert "s3cret" not in shown
+    assert "dXNlcjpzM2NyZXQ" not in shown

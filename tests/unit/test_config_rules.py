@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+import trustme
+from cryptography.hazmat.primitives import serialization
 
 from proxy.config import Loaded, load
 from proxy.errors import ConfigError
@@ -45,7 +47,7 @@ def test_nothing_at_all_lacks_four_things() -> None:
         "upstream.url: is required: set it to the API's address, as in https://api.example.com/v1",
         ISSUER_MISSING,
         "oauth.client_id: is required: set it to the application's client ID",
-        "oauth.client_secret: is required: set it, or oauth.client_secret_file",
+        "oauth.client_secret: is required: set it, oauth.client_secret_file, or oauth.private_key_file",
     ]
 
 
@@ -58,7 +60,7 @@ def test_an_empty_key_is_said_to_be_empty(tmp_path: Path) -> None:
         load(str(path), good | {"EMPTY": ""})
     assert caught.value.problems == [
         "oauth.client_id: is empty: set it to the application's client ID",
-        "oauth.client_secret: is empty: set it, or oauth.client_secret_file",
+        "oauth.client_secret: is empty: set it, oauth.client_secret_file, or oauth.private_key_file",
     ]
 
 
@@ -169,7 +171,9 @@ def test_http_is_for_loopback(key: str, allow: str) -> None:
     assert [warning.partition(":")[0] for warning in result.warnings] == [permission]
 
 
-@pytest.mark.parametrize("key", ["upstream__url", "oauth__token_url", "oauth__issuer", "oauth__proxy"])
+@pytest.mark.parametrize(
+    "key", ["upstream__url", "oauth__token_url", "oauth__issuer", "oauth__proxy", "upstream__proxy"]
+)
 @pytest.mark.parametrize(
     ("address", "keys", "ours"),
     [
@@ -201,24 +205,114 @@ def test_no_address_is_our_own_listener(key: str, address: str, keys: dict[str, 
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
 def test_a_proxy_of_the_environment_is_not_our_own_listener(name: str) -> None:
-    """Whoever sends all their traffic through the proxy must except its own token requests."""
+    """Whoever sends all their traffic through the proxy must except its own requests, to Okta and to the API."""
     own = {name: "http://user:s3cret@localhost:8080"}
-    remedy = "put the token endpoint's host into NO_PROXY, or set oauth.proxy"
-    assert problems(**own) == [f"oauth.proxy: {name} names this proxy's own listener: {remedy}"]
-    assert loaded(**own, NO_PROXY="dev-1.okta.com").warnings == []
-    assert loaded(ALL_PROXY=own[name], HTTPS_PROXY="http://proxy.example:3128").warnings == []
-    assert loaded(**own, oauth__proxy="http://proxy.example:3128").warnings == []
-    assert loaded(**own, oauth__token_url="http://localhost:9000/token").warnings == []
+    token_problem, upstream_problem = (
+        f"{key}: {name} names this proxy's own listener: put {whose} host into NO_PROXY, or set {key}"
+        for key, whose in (("oauth.proxy", "the token endpoint's"), ("upstream.proxy", "the upstream's"))
+    )
+    other = "http://proxy.example:3128"
+    assert problems(**own) == [token_problem, upstream_problem]
+    assert loaded(**own, NO_PROXY="dev-1.okta.com, example.com").warnings == []
+    assert loaded(ALL_PROXY=own[name], HTTPS_PROXY=other).warnings == []
+    assert problems(**own, NO_PROXY="dev-1.okta.com") == [upstream_problem]
+    assert problems(**own, oauth__proxy=other) == [upstream_problem]
+    assert problems(**own, upstream__proxy=other) == [token_problem]
+    assert problems(**own, oauth__token_url="http://localhost:9000/token") == [upstream_problem]
+    assert problems(**own, upstream__url="http://localhost:9000") == [token_problem]
 
 
 def test_a_proxy_of_the_environment_that_cannot_be_used_is_warned_of() -> None:
     """It is ignored, and the next one counts; nothing of it is printed."""
     ignored = "oauth.proxy: {} is ignored, because it is not the URL of an http proxy"
-    other = {"HTTPS_PROXY": "https://u:s3cret@proxy", "ALL_PROXY": "socks5://proxy"}
+    other = {"HTTPS_PROXY": "https://u:s3cret@proxy", "ALL_PROXY": "socks5://proxy", "NO_PROXY": "example.com"}
     assert loaded(**other).warnings == [ignored.format("HTTPS_PROXY"), ignored.format("ALL_PROXY")]
     assert loaded(**other, all_proxy="http://proxy:1").warnings == [ignored.format("HTTPS_PROXY")]
     assert loaded(ALL_PROXY="socks5://proxy", HTTPS_PROXY="http://proxy:1").warnings == []
     assert loaded(**other, oauth__proxy="http://proxy:1").warnings == []
+
+
+def test_the_upstream_can_use_more_proxies_of_the_environment() -> None:
+    """An https proxy will do for it; what is none at all is warned of."""
+    own = {"NO_PROXY": "okta.com"}
+    assert loaded(HTTPS_PROXY="https://u:s3cret@proxy", **own).warnings == []
+    assert loaded(HTTPS_PROXY="socks5://u:s3cret@proxy", **own).warnings == [
+        "upstream.proxy: HTTPS_PROXY is ignored, because it is not the URL of an http or https proxy"
+    ]
+    assert loaded(HTTPS_PROXY="socks5://proxy", **own, upstream__proxy="http://proxy:1").warnings == []
+    assert loaded(HTTPS_PROXY="socks5://proxy", **own, upstream__url="http://localhost:1").warnings == []
+
+
+class Files:
+    """The files of a client certificate and its key, and of another pair."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        authority = trustme.CA()
+        one, other = authority.issue_cert("one@example.com"), authority.issue_cert("other@example.com")
+        self.cert = self.write("cert", one.cert_chain_pems[0].bytes())
+        self.key = self.write("key", one.private_key_pem.bytes())
+        self.both = self.write("both", one.private_key_and_cert_chain_pem.bytes())
+        self.other_key = self.write("other", other.private_key_pem.bytes())
+        self.mixed = self.write("mixed", one.cert_chain_pems[0].bytes() + other.private_key_pem.bytes())
+        self.half = self.write("half", one.private_key_pem.bytes()[:90])
+        self.none = str(folder / "none")
+
+    def write(self, name: str, data: bytes) -> str:
+        """Return the path of a new file."""
+        path = self._folder / name
+        path.write_bytes(data)
+        return str(path)
+
+    def encrypted(self) -> str:
+        """Return the path of the key, closed by a passphrase."""
+        key = serialization.load_pem_private_key(Path(self.key).read_bytes(), None)
+        closed = serialization.BestAvailableEncryption(b"s3cret")
+        data = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, closed)
+        return self.write("encrypted", data)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    """Give the files."""
+    return Files(tmp_path)
+
+
+def test_a_client_certificate_with_its_key_is_accepted(files: Files) -> None:
+    """In two files or in one; for an http upstream, which never asks for it, there is a warning."""
+    two = {"upstream__client_cert_file": files.cert, "upstream__client_key_file": files.key}
+    for keys in (two, {"upstream__client_cert_file": files.both}):
+        result = loaded(**keys)
+        assert result.warnings == []
+        assert result.settings.upstream.client_cert_file == keys["upstream__client_cert_file"]
+    assert loaded(**two, upstream__url="http://localhost:9000").warnings == [
+        "upstream.client_cert_file: is not used, because upstream.url is no https address"
+    ]
+
+
+def test_a_client_certificate_that_cannot_be_used_is_a_problem(files: Files) -> None:
+    """What is wrong with the pair is said, by the key that is to blame, with no path and no byte of a key."""
+    cert, key = "upstream.client_cert_file", "upstream.client_key_file"
+    expected = {
+        (
+            files.cert,
+            files.other_key,
+        ): f"{key}: names a file whose private key does not belong to the certificate in {cert}",
+        (files.mixed, ""): f"{cert}: names a file whose private key does not belong to its certificate",
+        (files.cert, ""): f"{cert}: names a file that has no private key in PEM form; if it stands in another file, "
+        f"name that in {key}",
+        (files.cert, files.half): f"{key}: cannot be used together with {cert}: one of the two is damaged, or of an "
+        "unknown kind",
+        (files.cert, files.encrypted()): f"{key}: names a file whose private key is encrypted: decrypt it (openssl "
+        "pkey), and guard the file instead",
+        ("", files.key): f"{cert}: is required with {key}: name the key's certificate",
+        (files.none, files.key): f"{cert}: names a file that cannot be read: No such file or directory",
+        (files.key, files.key): f"{cert}: names a file that has no certificate in PEM form",
+        (files.cert, files.cert): f"{key}: names a file that has no private key in PEM form (-----BEGIN PRIVATE "
+        "KEY-----)",
+    }
+    for (cert_file, key_file), problem in expected.items():
+        assert problems(upstream__client_cert_file=cert_file, upstream__client_key_file=key_file) == [problem]
 
 
 @pytest.mark.parametrize("name", ["X-Token", "x_token"])

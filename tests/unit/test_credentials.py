@@ -7,8 +7,16 @@ import resource
 import pytest
 from clocks import oauth_settings
 
-from proxy.config import OAuth, Secret
-from proxy.tokens.credentials import LARGEST_SECRET_FILE, SecretFileError, fingerprint, read_secret
+from proxy.config import Assertion, OAuth, Secret
+from proxy.tokens.credentials import (
+    LARGEST_SECRET_FILE,
+    CredentialError,
+    SecretFileError,
+    as_credentials,
+    fingerprint,
+    read_secret,
+    read_secrets,
+)
 
 
 def from_file(path):
@@ -34,7 +42,7 @@ def test_no_secret_is_an_empty_one():
         (b"hush", "hush"),
         (b"hush\n", "hush"),
         (b"hush\r\n\r\n\n", "hush"),
-        (b"two\nlines\n", "two\nlines"),
+        (b"\n\nhush\n", "hush"),
         (b" blanks stay \n", " blanks stay "),
         ("sch\u00f6n\n".encode(), "sch\u00f6n"),
         (b"x" * LARGEST_SECRET_FILE, "x" * LARGEST_SECRET_FILE),
@@ -45,6 +53,23 @@ def test_a_secret_file_is_read_without_the_newlines_at_its_end(tmp_path, content
     path = tmp_path / "secret"
     path.write_bytes(content)
     assert read_secret(from_file(path)) == secret
+
+
+@pytest.mark.parametrize(
+    ("content", "secrets"),
+    [
+        (b"new\nold\n", ("new", "old")),
+        (b"new\r\nold\r\n\r\n", ("new", "old")),
+        (b"one\n\n two \nthree", ("one", " two ", "three")),
+        (b"same\nsame\n", ("same",)),
+    ],
+)
+def test_each_line_of_a_secret_file_is_a_secret(tmp_path, content, secrets):
+    """Okta accepts two at a time; the first line is the one to begin with, and no secret is tried twice."""
+    path = tmp_path / "secret"
+    path.write_bytes(content)
+    assert read_secrets(from_file(path)) == secrets
+    assert read_secret(from_file(path)) == secrets[0]
 
 
 def test_a_secret_file_is_read_anew_each_time(tmp_path):
@@ -145,3 +170,36 @@ def test_want_of_descriptors_passes(tmp_path):
         for one in taken:
             one.close()
     assert raised.value.passes
+
+
+def test_credentials_know_their_place_and_print_no_secret():
+    """What operators see is a number; without a secret the client has its id alone."""
+    found = as_credentials(("hush-1", "hush-2"), oauth_settings())
+    assert [credential.id for credential in found] == ["1", "2"]
+    assert "hush" not in repr(found)
+    assert [credential.secret for credential in as_credentials((), oauth_settings())] == [""]
+
+
+def test_a_secret_that_is_too_short_to_sign_is_refused():
+    """32 characters, as Okta counts; a file may have got a shorter one since the start."""
+    settings = oauth_settings(auth_method="client_secret_jwt")
+    (long,) = as_credentials(("x" * 32,), settings)
+    assert long.algorithm == "HS256"
+    with pytest.raises(CredentialError, match="shorter than 32 characters") as raised:
+        as_credentials(("x" * 32, "y" * 31), settings)
+    assert not raised.value.passes
+    assert "yyy" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["private_key_file", "private_key_passphrase_file", "certificate_file"])
+def test_a_change_of_each_file_is_noticed(tmp_path, name):
+    """Keys are watched as secrets are."""
+    path = tmp_path / name
+    path.write_text("one")
+    keys = {"assertion": Assertion(certificate_file=str(path))} if name == "certificate_file" else {name: str(path)}
+    settings = oauth_settings(client_secret=None, **keys)
+    before = fingerprint(settings)
+    os.utime(path, ns=(1, 1))
+    assert fingerprint(settings) != before
+    path.unlink()
+    assert fingerprint(settings) == ((0, 0, 0),)

@@ -5,12 +5,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from proxy.emulator.documents import Endpoint, endpoint, issuer, metadata
+from proxy.emulator.documents import metadata
 from proxy.emulator.faults import NAMED, Altered, Drop, Hang, RateLimited
 from proxy.emulator.journal import Journal
 from proxy.emulator.keys import _make_once
 from proxy.emulator.listener import Listener, drop, split_target
-from proxy.emulator.mint import Mint
+from proxy.emulator.manner import OKTA, Endpoint
+from proxy.emulator.mint import REMEMBERED, Mint
 from proxy.emulator.ratelimit import Bucket, headers
 
 
@@ -57,7 +58,7 @@ def test_a_bucket_without_a_limit_never_refuses():
 )
 def test_a_path_means_one_endpoint(path, expected):
     """Okta's paths are known exactly; a doubled or a trailing slash is another path."""
-    assert endpoint(path) == expected
+    assert OKTA.endpoint(path) == expected
 
 
 def test_the_metadata_points_at_the_servers_own_endpoints():
@@ -65,7 +66,7 @@ def test_the_metadata_points_at_the_servers_own_endpoints():
     org = metadata("http://o", None, ("a",), openid=False)
     custom = metadata("http://o", "default", ("a",), openid=True)
     assert (org["issuer"], org["token_endpoint"]) == ("http://o", "http://o/oauth2/v1/token")
-    assert custom["issuer"] == issuer("http://o", "default") == "http://o/oauth2/default"
+    assert custom["issuer"] == OKTA.issuer("http://o", "default") == "http://o/oauth2/default"
     assert custom["token_endpoint"] == "http://o/oauth2/default/v1/token"
     assert custom["jwks_uri"] == "http://o/oauth2/default/v1/keys"
     assert custom["scopes_supported"] == ["a"]
@@ -112,6 +113,25 @@ async def test_a_mint_forgets_expired_tokens_and_revokes_the_others():
     mint.revoke_all()
     assert not mint.is_live(second)
     assert repr(mint) == "<Mint [3 issued, 0 live]>"
+
+
+async def test_a_mint_knows_what_its_opaque_tokens_say():
+    """A token that is no JWT has claims for its mint only, until long after its end."""
+    mint = Mint()
+    await mint.open()
+
+    def token(now):
+        return mint.token(
+            issuer="i", audience="a", client_id="c", scopes=("s",), lifetime=10.0, now=now, opaque=True, thumbprint="t"
+        )
+
+    first = token(100.0)
+    assert "." not in first
+    assert first != token(100.0)
+    assert (mint.claims(first)["iss"], mint.claims(first)["cnf"]) == ("i", {"jkt": "t"})
+    assert mint.is_live(mint.claims(first)["jti"])
+    token(110.0 + REMEMBERED)
+    assert mint.claims(first) is None
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,42 @@ def test_an_event_is_one_line_of_json(lines) -> None:
     assert (line["level"], line["event"], line["status"], line["duration"]) == ("info", "request", 200, 0.25)
 
 
+@pytest.mark.parametrize("method", ["GET", "M-SEARCH"])
+@pytest.mark.parametrize("path", ["/v1/things", '/a"b', "/\u202e", "/eyJhbGciOiJSUzI1NiJ9.eyJz", "/" + "x" * 3000])
+@pytest.mark.parametrize("waited", [0.0, 1.25])
+def test_a_request_line_is_like_any_other(lines, method: str, path: str, waited: float) -> None:
+    """The shorter way of the line that every request has gives the same keys, order and values, redacted as well."""
+    [short] = lines(
+        lambda: logs.write_request(method, path, 200, "ab-1", sent=5, duration=0.0000123, token_wait=waited)
+    )
+    [long] = lines(
+        lambda: log.info(
+            "request",
+            method=method,
+            path=path,
+            status=200,
+            bytes=5,
+            duration=0.000012,
+            token_wait=waited,
+            request_id="ab-1",
+        )
+    )
+    assert list(short) == list(long)
+    assert short | {"time": ""} == long | {"time": ""}
+
+
+def test_a_request_line_is_text_where_lines_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a person reads on a terminal, and what structlog does before the log is set up, is the same line too."""
+    output = io.StringIO()
+    writer = logs.configure("info", "text", output)
+    logs.write_request("GET", "/a", 200, "ab-1", sent=5, duration=0.5, token_wait=0.0)
+    writer.close()
+    assert output.getvalue().endswith(
+        "request method=GET path=/a status=200 bytes=5 duration=0.5 token_wait=0 request_id=ab-1\n"
+    )
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize(
     ("now", "text"),
     [

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from proxy.emulator.errors import names, oauth_error
+from proxy.emulator.providers import MANNERS
 from proxy.tokens.answer import Answer, read_answer
 from proxy.tokens.failure import Failure
 from proxy.tokens.remedies import remedy_for
@@ -46,8 +47,14 @@ def okta(name):
         ("org_authorization_server_only_client", "may not use a custom", "oauth.issuer"),
         ("unsupported_grant_type", "does not do client credentials", "oauth.token_url"),
         ("invalid_dpop_proof_missing_header", "demands DPoP", "Untick"),
-        ("invalid_dpop_proof", "demands DPoP", "Untick"),
-        ("use_dpop_nonce", "demands DPoP", "Untick"),
+        ("invalid_dpop_proof", "does not take the proof", "oauth.dpop"),
+        ("client_assertion_invalid_signature", "not what is registered", "Public Keys"),
+        ("client_assertion_invalid_kid", "no active key of this name", "oauth.private_key_id"),
+        ("client_assertion_invalid_audience", "another address", "oauth.assertion"),
+        ("client_assertion_invalid_signature_algorithm", "does not take this algorithm", "oauth.assertion"),
+        ("client_assertion_invalid_secret_length", "too short", "oauth.auth_method"),
+        ("client_assertion_jwks_not_configured", "no usable public key", "Public Keys"),
+        ("use_dpop_nonce", "demands DPoP", "oauth.dpop: true"),
         ("invalid_target", "audience or resource", "oauth.extra_params"),
         ("multiple_client_credentials", "sent twice", "oauth.extra_params"),
         ("system_claim_evaluation_failure", "claim's expression", "Claims"),
@@ -131,14 +138,55 @@ def test_a_rate_limit_needs_no_person(text):
         ("invalid_client", "client id or its secret"),
         ("invalid_scope", "a scope is unknown"),
         ("unauthorized_client", "may not use the grant"),
-        ("access_denied", "denies the scopes"),
+        ("access_denied", "does not let this client have these scopes"),
+        ("invalid_grant", "must use DPoP"),
         ("something_new", "refused the request"),
         ("", "refused the request"),
     ],
 )
 def test_other_servers_errors_have_the_general_remedy(error, cause):
-    """An OAuth error without Okta's words (RFC 6749 5.2) is explained by its name alone."""
-    assert cause in remedy_for(400, error, "").cause
+    """An OAuth error without Okta's words (RFC 6749 5.2) is explained by its name alone, and nobody sent to Okta."""
+    remedy = remedy_for(400, error, "")
+    assert cause in remedy.cause
+    assert "Okta" not in remedy.do
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "description"),
+    sorted({text for manner in MANNERS.values() for text in manner.texts.values()}),
+)
+def test_what_another_product_says_sends_nobody_to_okta(status, error, description):
+    """Each refusal of Auth0, Entra ID, Keycloak, Cognito and Ping leads to our own keys, not to Okta's console."""
+    cause, do = remedy_for(status, error, description)
+    assert "Okta" not in cause + do
+    assert "oauth." in do or "NTP" in do
+    assert do.isascii()
+    assert do.endswith((".", "?"))
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "description", "cause", "key"),
+    [
+        (401, "access_denied", "Unauthorized", "client id or its secret", "oauth.client_secret"),
+        (403, "access_denied", "Non-global clients are not allowed access to APIv1", "which API", "audience"),
+        (403, "access_denied", "Service not found: https://api", "which API", "oauth.extra_params"),
+        (403, "access_denied", "Client has not been granted scopes: a", "does not let this client", "oauth.scopes"),
+        (401, "unauthorized_client", "Invalid client or Invalid client credentials", "id or its secret", "client_id"),
+        (401, "unauthorized_client", "Client not enabled to retrieve service account", "the grant", "oauth.client_id"),
+        (400, "invalid_client", "Invalid token audience", "another address", "oauth.assertion"),
+        (400, "invalid_client", "Unable to load public key", "not what is registered", "oauth.private_key_id"),
+        (400, "invalid_dpop_proof", "DPoP proof is missing", "demands DPoP", "oauth.dpop: true"),
+        (401, "invalid_client", "AADSTS7000215: Invalid client secret provided.", "secret is wrong", "client_secret"),
+        (400, "invalid_scope", "AADSTS1002012: ... must have /.default suffixed", "/.default", "oauth.scopes"),
+        (400, "unauthorized_client", "AADSTS700016: Application was not found in", "no such client", "client_id"),
+        (400, "invalid_client", "", "client id or its secret", "oauth.auth_method"),
+    ],
+)
+def test_other_products_words_are_understood(status, error, description, cause, key):
+    """What Auth0, Keycloak, Entra ID and Cognito mean by their refusals is told from their words."""
+    remedy = remedy_for(status, error, description)
+    assert cause in remedy.cause
+    assert key in remedy.do
 
 
 @pytest.mark.parametrize("name", names())

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from pages import PAGES, README, ROOT, Block, blocks, inline_code, prose
+from private_keys import make, pem
 
 from proxy import errors
 from proxy.admin import server as admin_server
@@ -140,9 +141,11 @@ def test_configurations_load(block: Block, tmp_path: Path):
         for section in whole.values():
             for name in {name for name in section if name.endswith("_file")}:
                 # Such a file is on the reader's machine, not here.
-                (tmp_path / name).write_text("-----BEGIN CERTIFICATE-----\n")
+                (tmp_path / name).touch(0o600)
+                key = name == "private_key_file"
+                (tmp_path / name).write_bytes(pem(make("P-256")) if key else b"-----BEGIN CERTIFICATE-----\n")
                 section[name] = str(tmp_path / name)
-        if "client_secret_file" not in whole["oauth"]:
+        if not set(whole["oauth"]) & {"client_secret_file", "client_secret_command", "private_key_file"}:
             whole["oauth"].setdefault("client_secret", "${OKTA_CLIENT_SECRET}")
         path = tmp_path / "config.yaml"
         path.write_text(yaml.safe_dump(whole))

@@ -8,74 +8,21 @@ import ssl
 import time
 from contextlib import asynccontextmanager
 from email.utils import formatdate
+from functools import partial
 from urllib.parse import urlsplit
 
 import pytest
 import trustme
+from doctor import CLIENT_ID, OPAQUE, SECRET, emulated
 from kit import RawUpstream, always
 
-from proxy.cli import check
-from proxy.emulator import AuthorizationServer, EchoApi, faults
-
-CLIENT_ID = "0oa1client"
-SECRET = "the-client-secret-4711"
-OPAQUE = "opaque-token-0815-very-long"
-
-
-class World:
-    """An Okta and an API, and what the command says of them with the given keys."""
-
-    def __init__(self, okta, api, capsys):
-        self.okta = okta
-        self.api = api
-        self._capsys = capsys
-        self.code = None
-        self.out = ""
-
-    async def check(self, *, offline=False, environ=None, **keys):
-        """Run the command with keys as the environment has them (`UPSTREAM__URL`); nothing secret may come out."""
-        own = {
-            "UPSTREAM__URL": self.api.base_url,
-            "OAUTH__TOKEN_URL": self.okta.token_url,
-            "OAUTH__CLIENT_ID": CLIENT_ID,
-            "OAUTH__CLIENT_SECRET": SECRET,
-            "OAUTH__SCOPES": "api.read",
-        } | keys
-        variables = {f"OKTA_PROXY_{name}": value for name, value in own.items()} | (environ or {})
-        self.code = await asyncio.to_thread(check.run, None, variables, offline=offline, flags={})
-        # A connection that the command opened and dropped last is still to be accepted, and closed, on this loop.
-        for _ in range(10):
-            await asyncio.sleep(0)
-        self.out, err = self._capsys.readouterr()
-        assert err == ""
-        assert "Traceback" not in self.out
-        for secret in (SECRET, variables["OKTA_PROXY_OAUTH__CLIENT_SECRET"], "eyJ", OPAQUE):
-            assert secret not in self.out
-        return self.out
-
-    def steps(self):
-        """Outcome and step of each line, in their order."""
-        return re.findall(r"^([A-Z]{4}) ([a-z]+):", self.out, re.MULTILINE)
-
-    def said(self, outcome, step):
-        """The text of each such verdict, with its remedy."""
-        found = re.findall(rf"^{outcome} {step}: (.*(?:\n     .*)*)", self.out, re.MULTILINE)
-        return "\n".join(found)
+from proxy.emulator import faults
 
 
 @pytest.fixture
 def world(capsys):
     """Give a context manager that starts the servers."""
-
-    @asynccontextmanager
-    async def start(**settings):
-        async with (
-            AuthorizationServer(**{"client_id": CLIENT_ID, "client_secret": SECRET} | settings) as okta,
-            EchoApi(okta) as api,
-        ):
-            yield World(okta, api, capsys)
-
-    return start
+    return partial(emulated, capsys)
 
 
 @asynccontextmanager
@@ -345,11 +292,14 @@ async def test_scopes_that_were_not_granted_are_a_warning(world):
 
 
 async def test_a_dpop_token_is_a_warning(world):
-    """A token that is bound to a key is a WARN with the box to untick."""
+    """A token that is bound to a key although DPoP is off is a WARN with both ways out."""
     async with world() as it:
         it.okta.always(faults.Altered(token_type="DPoP"))
         await it.check()
-    assert "Untick" in it.said("WARN", "token")
+    told = it.said("WARN", "token")
+    assert "oauth.dpop is off" in told
+    assert "Set oauth.dpop: true" in told
+    assert 'Okta: untick "Require Demonstrating' in told
 
 
 async def test_an_opaque_token_is_not_looked_into(world):
@@ -560,6 +510,46 @@ async def test_an_outbound_proxy_is_used_and_its_password_not_shown(world, autho
     assert heads[0].startswith(b"CONNECT login.invalid:443 HTTP/1.1\r\n")
     assert b"Proxy-Authorization: Basic bWU6cGFzcyB3b3Jk\r\n" in heads[0]
     assert "pass" not in it.out.replace("passed", "")
+
+
+@pytest.mark.parametrize("by", ["key", "environment"])
+async def test_the_upstream_is_asked_through_its_outbound_proxy(world, authority, ca_file, by):
+    """Each step that concerns the upstream goes the proxy's way: no name, TLS in the tunnel, the request in it too."""
+    handshake, heads = tunnel()
+    async with (
+        world() as it,
+        tls_front(it.api.base_url, authority.issue_cert("api.invalid")) as front,
+        piped(lambda: asyncio.open_connection("127.0.0.1", front), handshake=handshake) as port,
+    ):
+        address = f"http://me:pass%20word@127.0.0.1:{port}"
+        keys = {"UPSTREAM__PROXY": address} if by == "key" else {"environ": {"HTTPS_PROXY": address}}
+        await it.check(UPSTREAM__URL="https://api.invalid", UPSTREAM__CA_FILE=ca_file, **keys)
+    named = "upstream.proxy" if by == "key" else "HTTPS_PROXY"
+    assert it.code == 0
+    assert it.said("SKIP", "dns").endswith(f"the outbound proxy http://127.0.0.1:{port} resolves it ({named})")
+    assert "it can be reached" in it.said("PASS", "upstream")
+    assert [head.split()[:2] for head in heads] == [[b"CONNECT", b"api.invalid:443"]] * 2
+    assert "pass" not in it.out.replace("passed", "")
+
+
+async def test_a_client_certificate_is_shown_by_the_doctor_too(world, authority, ca_file, tmp_path):
+    """An upstream that asks for a client certificate gets it from each step."""
+    pem = tmp_path / "client.pem"
+    authority.issue_cert("client@example.com").private_key_and_cert_chain_pem.write_to_path(pem)
+    async with world() as it:
+        target = urlsplit(it.api.base_url)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.verify_mode = ssl.CERT_REQUIRED
+        authority.configure_trust(context)
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+        async with piped(lambda: asyncio.open_connection(target.hostname, target.port), ssl=context) as port:
+            address = f"https://127.0.0.1:{port}"
+            await it.check(UPSTREAM__URL=address, UPSTREAM__CA_FILE=ca_file, UPSTREAM__CLIENT_CERT_FILE=str(pem))
+            assert it.code == 0
+            assert "speaks TLSv1.2" in it.said("PASS", "tls")
+            await it.check(UPSTREAM__URL=address, UPSTREAM__CA_FILE=ca_file)
+            assert it.code == 3
 
 
 @pytest.mark.parametrize(

@@ -7,21 +7,18 @@ import itertools
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
-from kit import OK, RawConnection, RawUpstream, always, closing, every_loop, url, with_names
+from kit import OK, RawConnection, RawUpstream, always, closing, every_loop, with_names
+from pools import GET, NONE, body, exchange, pool_for, serving
 
-from proxy.config import Upstream
 from proxy.errors import UpstreamError
-from proxy.forwarding.deadlines import Deadlines
-from proxy.forwarding.pool import MOST_IDLE, Pool, translate
-from proxy.forwarding.upstream import UpstreamConnection
+from proxy.forwarding.pool import MOST_IDLE, Pool
 
-GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 
 
@@ -31,36 +28,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-@contextlib.asynccontextmanager
-async def pool_for(address: str, **settings: Any) -> AsyncIterator[Pool]:
-    """Give a pool of connections to *address*; `boot` and `idle_timeout` are the pool's, the rest `upstream.*`."""
-    deadlines = Deadlines(0.005)
-    own = {name: settings.pop(name) for name in ("boot", "idle_timeout") if name in settings}
-    pool = Pool(Upstream(url=url(address), **settings), deadlines, **own)
-    try:
-        yield pool
-    finally:
-        pool.close()
-        deadlines.close()
-
-
-async def exchange(connection: UpstreamConnection) -> bytes:
-    """Send a request and return the body of the answer."""
-    connection.begin("GET", GET)
-    connection.finish_request()
-    await connection.head()
-    return await body(connection)
-
-
-async def body(connection: UpstreamConnection) -> bytes:
-    """Return the rest of the body."""
-    data = connection.take()
-    while not connection.complete:
-        await connection.more(5)
-        data += connection.take()
-    return data
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +42,6 @@ def ca_file(authority: trustme.CA, tmp_path: Path) -> str:
     path = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(path)
     return str(path)
-
-
-def serving(authority: trustme.CA, *names: str, **more: Any) -> ssl.SSLContext:
-    """Return a server's context with a certificate for *names*."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(*names, **more).configure_cert(context)
-    return context
 
 
 @every_loop
@@ -121,7 +81,7 @@ async def fails(pool: Pool) -> tuple[str, str, int]:
     """Return code, Proxy-Status and status of the failure to connect."""
     with pytest.raises(UpstreamError) as caught:
         await asyncio.wait_for(pool.connect(), 10)
-    assert pool.counts() == {"active": 0, "idle": 0}
+    assert pool.counts() == NONE
     assert "upstream" in caught.value.detail
     return caught.value.code, caught.value.proxy_status, caught.value.status
 
@@ -378,7 +338,7 @@ async def test_whoever_is_cancelled_leaves_no_connection():
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            assert repr(pool) == f"<Pool 127.0.0.1:{port} [0 active, 0 idle]>"
+            assert repr(pool) == f"<Pool 127.0.0.1:{port} [0 active, 0 idle, 0 connecting, 0 waiting]>"
 
 
 async def test_the_newest_idle_connection_is_used_first():
@@ -389,11 +349,11 @@ async def test_the_newest_idle_connection_is_used_first():
         for connection in (one, two):
             await exchange(connection)
             pool.release(connection)
-        assert repr(pool).endswith("[0 active, 2 idle]>")
+        assert repr(pool).endswith("[0 active, 2 idle, 0 connecting, 0 waiting]>")
         assert pool.take_idle() is two
         assert pool.take_idle() is one
         assert pool.take_idle() is None
-        assert pool.counts() == {"active": 2, "idle": 0}
+        assert pool.counts() == NONE | {"active": 2}
         assert upstream.connections == 2
 
 
@@ -406,7 +366,7 @@ async def test_what_is_not_clean_is_not_kept():
             connection.finish_request()
             await connection.head()
             pool.release(connection)
-            assert pool.counts() == {"active": 0, "idle": 0}
+            assert pool.counts() == NONE
         await upstream.closed.wait()
 
 
@@ -417,7 +377,7 @@ async def test_an_idle_connection_ends_after_its_time():
         await exchange(connection)
         pool.release(connection)
         await upstream.closed.wait()
-        assert pool.counts() == {"active": 0, "idle": 0}
+        assert pool.counts() == NONE
         assert pool.take_idle() is None
 
 
@@ -461,7 +421,7 @@ async def test_how_many_are_kept_is_bounded():
         for connection in made:
             await exchange(connection)
             pool.release(connection)
-        assert pool.counts() == {"active": 0, "idle": MOST_IDLE}
+        assert pool.counts() == NONE | {"idle": MOST_IDLE}
         kept = pool.take_idle()
         assert kept is not None
         for connection in made[: MOST_IDLE - 1]:
@@ -470,7 +430,7 @@ async def test_how_many_are_kept_is_bounded():
         await exchange(another)
         pool.release(another)
         pool.release(kept)
-        assert pool.counts() == {"active": 0, "idle": 2}
+        assert pool.counts() == NONE | {"idle": 2}
 
 
 async def test_close_ends_everything():
@@ -481,7 +441,7 @@ async def test_close_ends_everything():
             await exchange(idle)
             pool.release(idle)
             pool.close()
-            assert repr(pool).endswith("[0 active, 0 idle]>")
+            assert repr(pool).endswith("[0 active, 0 idle, 0 connecting, 0 waiting]>")
             assert not active.reusable
         for _ in itertools.repeat(None):
             await upstream.closed.wait()
@@ -497,21 +457,3 @@ async def test_a_body_to_the_end_uses_its_connection_up():
         assert await exchange(connection) == b"ok"
         pool.release(connection)
         assert pool.take_idle() is None
-
-
-@pytest.mark.parametrize(
-    ("error", "proxy_status"),
-    [
-        (ssl.SSLCertVerificationError("x"), "tls_certificate_error"),
-        (ssl.SSLError("x"), "tls_protocol_error"),
-        (socket.gaierror(-2, "x"), "dns_error"),
-        (ConnectionRefusedError("x"), "connection_refused"),
-        (OSError(101, "Network is unreachable"), "connection_terminated"),
-        (ConnectionResetError("x"), "connection_terminated"),
-    ],
-)
-def test_each_failure_has_a_name(error: OSError, proxy_status: str):
-    """A failure to connect becomes RFC 9209's word for it, in our own words and with no word of the exception."""
-    translated = translate(error)
-    assert translated.proxy_status == proxy_status
-    assert str(error) not in (translated.detail, "")

@@ -51,7 +51,7 @@ async def test_a_private_root_is_believed_from_ca_file(ca, tmp_path):
 
 async def test_the_systems_roots_stay_beside_ca_file(ca, tmp_path):
     """`oauth.ca_file` is added to the system's store and does not replace it."""
-    context = endpoint("https://127.0.0.1:1/", ca_file=roots(ca, tmp_path))._prepare()[1]
+    context = endpoint("https://127.0.0.1:1/", ca_file=roots(ca, tmp_path))._roots()
     assert context.cert_store_stats()["x509_ca"] == 1 + ssl.create_default_context().cert_store_stats()["x509_ca"]
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
@@ -117,7 +117,7 @@ async def test_tls_1_2_is_the_oldest(ca, tmp_path):
     async with RawServer(OK, tls=context) as server:
         assert (await fetched(endpoint(server.url, ca_file=roots(ca, tmp_path)))).answer.status == 200
     side = endpoint(server.url, ca_file=roots(ca, tmp_path))
-    assert side._prepare()[1].minimum_version >= ssl.TLSVersion.TLSv1_2
+    assert side._roots().minimum_version >= ssl.TLSVersion.TLSv1_2
 
 
 async def test_a_ca_file_of_no_use_is_a_refusal_that_names_the_key(tmp_path):

@@ -80,7 +80,7 @@ def trusted(place: Place, version: str, certificate: Certificate | None, now: fl
     if certificate is None:
         return passed(STEP, text)
     days = (certificate.not_after - now) / _DAY
-    text += f", by {certificate.issuer}, for {_days(days)} more"
+    text += f", by {certificate.issuer}, for {spoken(days)} more"
     if days < SOON:
         return warned(STEP, text, "It will not be trusted afterwards: whoever runs the server must renew it.")
     return passed(STEP, text)
@@ -118,9 +118,9 @@ def untrusted(
 def _out_of_date(place: Place, code: int, certificate: Certificate | None, now: float) -> Verdict:
     clock = "Or this machine's clock is wrong: compare it with `date -u`."
     if code == _EXPIRED:
-        ago = f" {_days((now - certificate.not_after) / _DAY)} ago" if certificate else ""
+        ago = f" {spoken((now - certificate.not_after) / _DAY)} ago" if certificate else ""
         return _fail(place, f"its certificate expired{ago}.", "Whoever runs the server must renew it.", clock)
-    ahead = f" for {_days((certificate.not_before - now) / _DAY)} more" if certificate else ""
+    ahead = f" for {spoken((certificate.not_before - now) / _DAY)} more" if certificate else ""
     return _fail(place, f"its certificate is not valid yet{ahead}.", "The server has a certificate of tomorrow.", clock)
 
 
@@ -144,7 +144,8 @@ def _fail(place: Place, what: str, *remedy: str) -> Verdict:
     return failed(STEP, f"{place.name}: {what}", *remedy)
 
 
-def _days(days: float) -> str:
+def spoken(days: float) -> str:
+    """Return a number of days as people say it."""
     if days < 1:
         return "less than a day"
     return "1 day" if days < 2 else f"{int(days)} days"

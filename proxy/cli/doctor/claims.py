@@ -67,15 +67,19 @@ def _part(text: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def unreadable(token: str, issuer: str | None) -> Verdict:
-    """Return why nothing can be said of a token that is no signed JWT."""
+def unreadable(token: str, org_host: str | None, upstream_host: str) -> Verdict:
+    """
+    Return why nothing can be said of a token that is no signed JWT.
+
+    *org_host* is that of the Okta org if its own authorization server issued it.
+    """
     if token.count(".") == 4:
         return skipped(STEP, "the token is encrypted (JWE): only the API can read it")
-    if is_org(issuer):
-        why = "those of Okta's org authorization server are, by contract"
-    else:
-        why = "only the server that issued it knows what it means"
-    return skipped(STEP, f"the token is opaque: {why}")
+    if org_host is None:
+        return skipped(STEP, "the token is opaque: only the server that issued it knows what it means")
+    if org_host != upstream_host:
+        return _of_the_org()
+    return skipped(STEP, "the token is opaque: those of Okta's org authorization server are, by contract")
 
 
 def is_org(issuer: str | None) -> bool:
@@ -83,13 +87,27 @@ def is_org(issuer: str | None) -> bool:
     return bool(issuer) and okta_token_url(issuer or "") is not None and not parse_url(issuer or "").path
 
 
-def judge(content: Content, *, issuer: str | None, lifetime: float, now: float, upstream_host: str) -> list[Verdict]:
+def judge(
+    content: Content,
+    *,
+    issuer: str | None,
+    lifetime: float,
+    now: float,
+    upstream_host: str,
+    is_bound: bool = False,
+    is_okta: bool = True,
+) -> list[Verdict]:
     """
     Return the verdicts on a token's claims.
 
     *issuer* is the configured one, *lifetime* what `expires_in` says, *now* is on the token endpoint's clock.
     """
-    problems = [*_issuer(content, issuer), *_expiry(content, lifetime, now), *_org_token(content, upstream_host)]
+    problems = [
+        *_issuer(content, issuer, is_okta=is_okta),
+        *_expiry(content, lifetime, now),
+        *_org_token(content, upstream_host),
+        *(_binding(content) if is_bound else ()),
+    ]
     if any(verdict.outcome == "FAIL" for verdict in problems):
         return problems
     return [passed(STEP, _shown(content, now)), *problems]
@@ -106,18 +124,16 @@ def _shown(content: Content, now: float) -> str:
     return ", ".join(found) or "the token is a JWT without any of the usual claims"
 
 
-def _issuer(content: Content, issuer: str | None) -> list[Verdict]:
+def _issuer(content: Content, issuer: str | None, *, is_okta: bool) -> list[Verdict]:
     named = content.text("iss")
     if issuer is None or not named or named.rstrip("/") == issuer.rstrip("/"):
         return []
-    return [
-        warned(
-            STEP,
-            f"iss is {named}, and oauth.issuer is {issuer}",
-            "The API must trust the issuer that stands in the token, to the letter.",
-            "With a custom domain: Okta: Security > API > Authorization Servers > your server > Settings > Issuer.",
+    lines = ["The API must trust the issuer that stands in the token, to the letter."]
+    if is_okta:
+        lines.append(
+            "With a custom domain: Okta: Security > API > Authorization Servers > your server > Settings > Issuer."
         )
-    ]
+    return [warned(STEP, f"iss is {named}, and oauth.issuer is {issuer}", *lines)]
 
 
 def _expiry(content: Content, lifetime: float, now: float) -> list[Verdict]:
@@ -138,11 +154,27 @@ def _org_token(content: Content, upstream_host: str) -> list[Verdict]:
     internal = str(content.header.get("typ", "")).lower() == _ORG_TYPE
     if not (internal or is_org(named)) or not named or _host_of(named) == upstream_host:
         return []
+    return [_of_the_org()]
+
+
+def _of_the_org() -> Verdict:
+    return warned(
+        STEP,
+        "the token is from Okta's org authorization server: only Okta's own APIs can check it",
+        "For another API set oauth.issuer to a custom authorization server, {org}/oauth2/{id}.",
+    )
+
+
+def _binding(content: Content) -> list[Verdict]:
+    """Return a warning for a token that names no key although it was asked for with a proof (RFC 9449 6.1)."""
+    confirmation = content.claims.get("cnf")
+    if isinstance(confirmation, dict) and "jkt" in confirmation:
+        return []
     return [
         warned(
             STEP,
-            "the token is from Okta's org authorization server: only Okta's own APIs can check it",
-            "For another API set oauth.issuer to a custom authorization server, {org}/oauth2/{id}.",
+            "the token is said to be bound to a key (DPoP), and names none (cnf.jkt)",
+            "An API that checks the proof will refuse it: have the server bind it, or set oauth.dpop: false.",
         )
     ]
 

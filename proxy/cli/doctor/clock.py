@@ -2,7 +2,7 @@
 
 from email.utils import parsedate_to_datetime
 
-from proxy.cli.doctor.report import Verdict, failed, passed, skipped
+from proxy.cli.doctor.report import Verdict, failed, passed, skipped, warned
 
 STEP = "clock"
 TOLERANCE = 60.0
@@ -25,22 +25,26 @@ def offset(date: str, sent: float, received: float) -> float | None:
     return there - received if there > received else 0.0
 
 
-def judge(ahead: float | None) -> Verdict:
-    """Return the verdict on the server's clock being *ahead* of ours by so many seconds; None: it did not say."""
+_SET = "Set this machine's clock (NTP: `timedatectl set-ntp true`; a virtual machine or WSL may have slept)."
+
+
+def judge(ahead: float | None, *, minded: bool = False) -> Verdict:
+    """
+    Return the verdict on the server's clock being *ahead* of ours by so many seconds; None: it did not say.
+
+    *minded* tells that it refused what was signed by our clock, and took what was signed by its own.
+    """
     if ahead is None:
         return skipped(STEP, "the token endpoint's answer has no Date")
-    if abs(ahead) < 1:
+    if abs(ahead) < 1 and not minded:
         return passed(STEP, "this machine agrees with the token endpoint to the second")
     side = "behind" if ahead > 0 else "ahead of"
     text = f"this machine is {_spoken(abs(ahead))} {side} the token endpoint"
+    went = "It refused what was signed by this clock; the proxy goes by the endpoint's from then on."
     if abs(ahead) <= TOLERANCE:
-        return passed(STEP, text)
-    return failed(
-        STEP,
-        text,
-        "Between clocks that far apart, tokens are taken for expired, or for not valid yet.",
-        "Set this machine's clock (NTP: `timedatectl set-ntp true`; a virtual machine or WSL may have slept).",
-    )
+        return warned(STEP, text, went, _SET) if minded else passed(STEP, text)
+    far = "Between clocks that far apart, tokens are taken for expired, or for not valid yet."
+    return failed(STEP, text, *([went] if minded else []), far, _SET)
 
 
 def _spoken(seconds: float) -> str:

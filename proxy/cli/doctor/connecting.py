@@ -5,10 +5,12 @@ import ssl
 import time
 
 from proxy.cli.doctor import certificates, network
-from proxy.cli.doctor.network import Lookup, OutboundProxyError
+from proxy.cli.doctor.network import Lookup
 from proxy.cli.doctor.places import Place
 from proxy.cli.doctor.report import Verdict, failed, passed, skipped
-from proxy.forwarding.pool import tls_context
+from proxy.config.client_certificate import ClientCertificateError
+from proxy.forwarding.tls import tls_context
+from proxy.forwarding.tunnel import OutboundProxyError
 
 _MOST_ADDRESSES = 4
 
@@ -47,7 +49,9 @@ async def tls(place: Place) -> Verdict:
     if place.url.scheme == "http":
         return skipped("tls", f"{place.name} is plain http")
     try:
-        context = tls_context(place.ca_file)
+        context = tls_context(place.ca_file, place.cert_file, place.key_file)
+    except ClientCertificateError as error:
+        return failed("tls", f"{place.name}: {error.key} {error}", "Put a certificate and its key there (PEM).")
     except (OSError, ssl.SSLError):
         return failed("tls", f"{place.name}: {place.ca_key} cannot be used", "It must hold PEM certificates.")
     try:
@@ -77,28 +81,35 @@ def unconnected(place: Place, error: Exception) -> Verdict:
 def _cause(place: Place, error: Exception) -> tuple[str, str]:
     needs_proxy = "" if place.role == "upstream" else ", or whether an outbound proxy is needed (oauth.proxy)"
     if isinstance(error, OutboundProxyError):
-        return _proxy_cause(place, error.status)
+        return _proxy_cause(place, error)
     if isinstance(error, TimeoutError):
         return f"no connection within {network.TIMEOUT:.0f} s", f"Check the network and its firewalls{needs_proxy}."
-    if place.proxy is not None and not isinstance(error, ssl.SSLError):
-        return (
-            f"the outbound proxy {place.proxy} cannot be reached",
-            f"Check {place.proxy_key}; NO_PROXY has exceptions.",
-        )
     if isinstance(error, ssl.SSLError):
         return "it does not speak TLS as it should", f"Is {place.key} an https address? Is the port the right one?"
+    if place.proxy is not None:
+        return f"the connection through the outbound proxy {place.proxy} broke", f"Check {place.key} and the proxy."
     if isinstance(error, ConnectionRefusedError):
         return "it refused the connection", f"Is it running there? Check the host and the port in {place.key}."
     return "the connection broke", f"Check {place.key} and the network{needs_proxy}."
 
 
-def _proxy_cause(place: Place, status: int) -> tuple[str, str]:
-    if status == 407:
+def _proxy_cause(place: Place, error: OutboundProxyError) -> tuple[str, str]:
+    if error.status == 407:
         return (
             f"the outbound proxy {place.proxy} wants credentials, or others (407)",
             f"Write them into {place.proxy_key}: http://user:password@host:port.",
         )
-    said = f"answered {status}" if status else "did not answer as an HTTP proxy"
+    if isinstance(error.cause, ssl.SSLCertVerificationError):
+        return (
+            f"the outbound proxy {place.proxy} has a certificate that is not trusted, or is not for this name",
+            f"If it is signed by an authority of your own, give its root certificate (PEM) in {place.ca_key}.",
+        )
+    if error.what == "unreachable":
+        return (
+            f"the outbound proxy {place.proxy} cannot be reached",
+            f"Check {place.proxy_key}; NO_PROXY has exceptions.",
+        )
+    said = f"answered {error.status}" if error.status else "did not answer as an HTTP proxy"
     return (
         f"the outbound proxy {place.proxy} {said} when asked for {place.url.authority}",
         f"Check {place.proxy_key}, and whether the proxy lets this host through; NO_PROXY has exceptions.",

@@ -33,7 +33,7 @@ class Examination:
     async def run(self) -> None:
         """Do all the steps; each verdict is reported as soon as it is there."""
         first = places.first_asked(self._settings.oauth, self._environ)
-        last = places.upstream(self._settings.upstream)
+        last = places.upstream(self._settings.upstream, self._environ)
         first_usable, last_usable = await self._connect(first, last)
         oauth = await self._locate(first) if first_usable else None
         granted = await self._request(oauth)
@@ -76,7 +76,9 @@ class Examination:
             self._skip("clock", "the token endpoint is not reached")
             self._skip("token", "the token endpoint is not reached")
             return Grant([])
-        granted = await grant.request(oauth, self._environ)
+        # With the settings as they are: the proxy goes by the issuer as its metadata spells it.
+        granted = await grant.request(self._settings.oauth, self._environ, oauth)
+        self._report.hide(granted.secret)
         if granted.token is not None:
             self._report.hide(granted.token.value)
         self._report.add(*granted.verdicts)
@@ -84,19 +86,22 @@ class Examination:
 
     def _claims(self, granted: Grant) -> Content | None:
         token, issuer = granted.token, self._settings.oauth.issuer
+        upstream_host = self._settings.upstream.url.host
         if token is None:
             self._skip("claims", "there is no token")
             return None
         content = claims.decode(token.value)
         if content is None:
-            self._report.add(claims.unreadable(token.value, issuer))
+            self._report.add(claims.unreadable(token.value, granted.org_host, upstream_host))
             return None
         verdicts = claims.judge(
             content,
             issuer=issuer,
             lifetime=token.lifetime,
             now=SystemClock().wall() + granted.ahead,
-            upstream_host=self._settings.upstream.url.host,
+            upstream_host=upstream_host,
+            is_bound=token.prover is not None,
+            is_okta=granted.is_okta,
         )
         self._report.add(*verdicts)
         return content
@@ -110,8 +115,11 @@ class Examination:
             granted.token.value if granted.token else "",
             content.text("iss") if content else "",
             content.text("aud") if content else "",
+            is_bound=granted.token is not None and granted.token.prover is not None,
+            is_okta=granted.is_okta,
+            org_host=granted.org_host,
         )
-        self._report.add(await upstream.check(self._settings, granted.token, subject))
+        self._report.add(await upstream.check(self._settings, granted.token, subject, self._environ))
 
     def _skip(self, step: str, why: str) -> None:
         self._report.add(skipped(step, why))

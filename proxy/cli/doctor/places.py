@@ -1,11 +1,11 @@
 """Where the proxy connects to: each with the keys that say so, for the messages. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from proxy.config import OAuth, Upstream, Url, okta_token_url, outbound_proxy, parse_url
-from proxy.config.outbound import environment_proxies
+from proxy.config.outbound import FOR_TOKENS, FOR_UPSTREAM, Schemes, environment_proxies
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,9 @@ class Place:
     """The key or variable that names the outbound proxy."""
     proxy_credentials: str = field(default="", repr=False)
     """`user:password` for the outbound proxy."""
+    cert_file: str | None = None
+    """The client certificate that is shown to it."""
+    key_file: str | None = None
 
     @property
     def ca_key(self) -> str:
@@ -51,9 +54,23 @@ def discovered(token_url: str, settings: OAuth, environ: Mapping[str, str]) -> P
     return _place("token endpoint", token_url, "oauth.issuer", settings, environ)
 
 
-def upstream(settings: Upstream) -> Place:
-    """Return the upstream, which is never reached through an outbound proxy."""
-    return Place("upstream", settings.url, "upstream.url", settings.ca_file)
+def upstream(settings: Upstream, environ: Mapping[str, str]) -> Place:
+    """Return the upstream."""
+    place = Place(
+        "upstream",
+        settings.url,
+        "upstream.url",
+        settings.ca_file,
+        cert_file=settings.client_cert_file,
+        key_file=settings.client_key_file,
+    )
+    return _behind(place, "upstream.proxy", settings.proxy, environ, FOR_UPSTREAM)
+
+
+def is_oktas(settings: OAuth) -> bool:
+    """Tell whether tokens come from a host of Okta's; a custom domain in front of it is not known before it answers."""
+    address = parse_url(settings.token_url or settings.issuer or "", parts=("query",))
+    return okta_token_url(f"{address.scheme}://{address.authority}") is not None
 
 
 def is_same_server(one: Place, other: Place) -> bool:
@@ -64,20 +81,23 @@ def is_same_server(one: Place, other: Place) -> bool:
 def _place(
     role: Literal["issuer", "token endpoint"], text: str, key: str, settings: OAuth, environ: Mapping[str, str]
 ) -> Place:
-    url = parse_url(text, parts=("query",))
-    proxy = outbound_proxy(url, settings.proxy, environ)
+    place = Place(role, parse_url(text, parts=("query",)), key, settings.ca_file)
+    return _behind(place, "oauth.proxy", settings.proxy, environ, FOR_TOKENS)
+
+
+def _behind(
+    place: Place, proxy_key: str, configured: str | None, environ: Mapping[str, str], schemes: Schemes
+) -> Place:
+    """Return *place* with the outbound proxy that it is reached through, if there is one."""
+    proxy = outbound_proxy(place.url, configured, environ, schemes)
     if proxy is None:
-        return Place(role, url, key, settings.ca_file)
-    named = "oauth.proxy" if settings.proxy is not None else next(
-        variable for variable, usable in environment_proxies(url, environ) if usable is not None
-    )  # fmt: skip
-    authority = proxy.partition("://")[2]
-    return Place(
-        role,
-        url,
-        key,
-        settings.ca_file,
-        proxy=parse_url(proxy, schemes=("http",), parts=("userinfo",)),
-        proxy_key=named,
-        proxy_credentials=authority.rpartition("@")[0],
+        return place
+    if configured is None:
+        candidates = environment_proxies(place.url, environ, schemes)
+        proxy_key = next(variable for variable, usable in candidates if usable is not None)
+    return replace(
+        place,
+        proxy=parse_url(proxy, schemes=schemes, parts=("userinfo",)),
+        proxy_key=proxy_key,
+        proxy_credentials=proxy.partition("://")[2].rpartition("@")[0],
     )

@@ -4,11 +4,14 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from proxy.cli.doctor import proof
 from proxy.cli.doctor.report import Verdict, failed, warned
 from proxy.tokens.failure import printable
 
 STEP = "upstream"
 _SERVER = "Okta: Security > API > Authorization Servers > your server"
+_APP = "Okta: Applications > Applications > your app"
+_REQUIRE = "Require Demonstrating Proof of Possession (DPoP) header in token requests"
 
 _DPOP = re.compile(rb"(?:^|,)\s*dpop\b")
 _BEARER = re.compile(rb"(?:^|,)\s*bearer\b")
@@ -22,6 +25,12 @@ class Subject(NamedTuple):
     value: str = ""
     issuer: str = ""
     audience: str = ""
+    is_bound: bool = False
+    """Whether a proof went with it (DPoP)."""
+    is_okta: bool = True
+    """Whether Okta issued it."""
+    org_host: str | None = None
+    """The Okta org's, if its own authorization server issued it."""
 
     def __repr__(self) -> str:
         return f"<Subject of {self.host}>"
@@ -38,7 +47,7 @@ _RULES = (
     _Rule(
         "audience",
         "the token is for another audience than the API's{aud}",
-        f"Set the Audience that the API expects ({_SERVER} > Settings), or use the server that is meant for this API.",
+        "Set the Audience that the API expects{settings}, or use the server that is meant for this API.",
     ),
     _Rule(
         "issuer",
@@ -53,7 +62,7 @@ _RULES = (
     _Rule(
         "revoked",
         "the token was revoked, though it is new",
-        "Is the app active? (Okta: Applications > Applications > your app)",
+        "Is the app active?{app}",
     ),
     _Rule(
         "signature",
@@ -63,15 +72,23 @@ _RULES = (
 )
 
 
-def rejected(text: str, challenges: Sequence[bytes], errors: set[str] | None, subject: Subject) -> Verdict:
-    """Return the verdict on an answer that refuses the token as such."""
+def rejected(
+    text: str,
+    challenges: Sequence[bytes],
+    errors: set[str] | None,
+    subject: Subject,
+    *,
+    is_repeated: bool = False,
+) -> Verdict:
+    """Return the verdict on an answer that refuses the token as such, or its proof; *is_repeated*: after a nonce."""
     said = _shown(challenges, subject)
-    cause, remedy = _cause(challenges, errors, subject)
-    lines = [
-        "That is the API's own answer: the token endpoint gave the token, and the API does not take it.",
-        f"Likely cause: {cause}. {remedy}",
-        *_qualys(subject),
-    ]
+    if subject.is_bound and proof.is_meant(errors):
+        cause, remedy = proof.cause(challenges, errors or set(), is_repeated=is_repeated)
+        what = "it refuses the proof (DPoP) that went with the token, and not the token"
+    else:
+        cause, remedy = _cause(challenges, errors, subject)
+        what = "the token endpoint gave the token, and the API does not take it"
+    lines = [f"That is the API's own answer: {what}.", f"Likely cause: {cause}. {remedy}", *_qualys(subject)]
     return failed(STEP, f"{text}, {said}", *lines)
 
 
@@ -81,7 +98,8 @@ def forbidden(text: str, challenges: Sequence[bytes], errors: set[str] | None, s
         return failed(
             STEP,
             f"{text}, {_shown(challenges, subject)}",
-            f"The token lacks a scope: add it to oauth.scopes, and allow it in the access policy ({_SERVER}).",
+            "The token lacks a scope: add it to oauth.scopes, and allow it "
+            + (f"in the access policy ({_SERVER})." if subject.is_okta else "at the server that issues the tokens."),
         )
     return warned(
         STEP,
@@ -100,22 +118,53 @@ def _shown(challenges: Sequence[bytes], subject: Subject) -> str:
 
 def _cause(challenges: Sequence[bytes], errors: set[str] | None, subject: Subject) -> tuple[str, str]:
     said = b", ".join(challenges).lower()
-    if _DPOP.search(said) and not _BEARER.search(said):
-        return "the API wants a DPoP-bound token, and this proxy sends Bearer tokens", "Does it take these too?"
+    mismatch = _mismatch(said, subject)
+    if mismatch is not None:
+        return mismatch
     if errors is None and challenges:
         return (
             "the API asks for another kind of credentials than Bearer tokens",
             "Is upstream.url the right address, and is access with this issuer's tokens switched on there?",
         )
     aud, iss = _in(subject.audience), _in(subject.issuer)
+    settings, app = (f" ({_SERVER} > Settings)", f" ({_APP})") if subject.is_okta else ("", "")
     for rule in _RULES:
         if rule.word.encode() in said:
-            return rule.cause.format(aud=aud, iss=iss), rule.remedy.format(aud=aud, iss=iss)
+            return rule.cause.format(aud=aud, iss=iss), rule.remedy.format(iss=iss, settings=settings, app=app)
     held = " and ".join(part for part in (_is("issuer", subject.issuer), _is("audience", subject.audience)) if part)
     return (
         "the API expects another issuer or another audience" + (f"; the token's {held}" if held else ""),
         "Compare both with what the API's owner has set up, and ask whether such tokens are switched on there.",
     )
+
+
+def _mismatch(said: bytes, subject: Subject) -> tuple[str, str] | None:
+    """Return cause and remedy when the kind of token is wrong: another server's, or bound where it must not be."""
+    if subject.org_host not in {None, subject.host}:
+        return (
+            "the token is from Okta's org authorization server, and only Okta's own APIs can check it",
+            "Set oauth.issuer to a custom authorization server, {org}/oauth2/{id}.",
+        )
+    wants_dpop, wants_bearer = _DPOP.search(said) is not None, _BEARER.search(said) is not None
+    if wants_dpop and not wants_bearer and not subject.is_bound:
+        return (
+            "the API wants a DPoP-bound token, and oauth.dpop is off",
+            "Set oauth.dpop: true; or does the API take bearer tokens somewhere else?",
+        )
+    if wants_bearer and not wants_dpop and subject.is_bound:
+        untick = f' (Okta: untick "{_REQUIRE}", {_APP} > General)' if subject.is_okta else ""
+        return (
+            "the API takes bearer tokens, and oauth.dpop gives it one that is bound to a key",
+            f"Set oauth.dpop: false, and have the server give bearer tokens{untick}.",
+        )
+    if subject.is_bound and b"not dpop bound" in said:
+        return (
+            "the API misses the key in the token (cnf.jkt)",
+            "Compare oauth.issuer: the server said that the token is bound, and did not bind it.",
+        )
+    if subject.is_bound and b"requires a dpop proof" in said:
+        return "the proof did not reach the API", "Does something between the proxy and it drop the DPoP header field?"
+    return None
 
 
 def _in(value: str) -> str:

@@ -84,19 +84,22 @@ class Report:
         """Print *verdicts*, at once: the next step may take a while."""
         for verdict in verdicts:
             self._counts[verdict.outcome] += 1
-            word = f"{_COLOURS[verdict.outcome]}{verdict.outcome}{_RESET}" if self._colours else verdict.outcome
-            self._print(f"{word} {verdict.step}: {self._clean(verdict.text)}")
-            for line in verdict.remedy:
-                self._print(f"     {self._clean(line)}")
+            self._show(verdict)
 
-    def end(self) -> None:
-        """Print the counts."""
+    def end(self, code: int = 0) -> None:  # noqa: ARG002  # only the document for scripts has it
+        """Print the counts; *code* is what the command exits with."""
         self._print(summary(self._counts))
 
     @property
     def has_failures(self) -> bool:
         """Whether a step failed."""
         return self._counts["FAIL"] > 0
+
+    def _show(self, verdict: Verdict) -> None:
+        word = f"{_COLOURS[verdict.outcome]}{verdict.outcome}{_RESET}" if self._colours else verdict.outcome
+        self._print(f"{word} {verdict.step}: {self._clean(verdict.text)}")
+        for line in verdict.remedy:
+            self._print(f"     {self._clean(line)}")
 
     def _print(self, line: str) -> None:
         write(line, self._stream)
