@@ -176,5 +176,5 @@ def test_the_page_shows_the_run_that_is_kept():
     """docs/performance.md has the tables of docs/performance.json, to the digit."""
     kept = results.read(PAGE.with_suffix(".json"))
     text = PAGE.read_text(encoding="utf-8")
-    assert page.with_tables(text, kept) == text
+    assert page.filled(text, kept) == text
     assert json.loads(PAGE.with_suffix(".json").read_text(encoding="utf-8"))["errors"] == {}
