@@ -330,7 +330,7 @@ class ClientConnection(RequestHandler):
         if self._half_closed:
             return
         # The client may be gone, or its transport know no half-close: then there is nothing to linger for.
-        with contextlib.suppress(TimeoutError, OSError, RuntimeError, NotImplementedError):
+        with contextlib.suppress(TimeoutError, OSError, RuntimeError, NotImplementedError):  # as just said
             if transport.can_write_eof():
                 transport.write_eof()
             transport.resume_reading()

@@ -42,7 +42,7 @@ async def test_a_look_up_under_way_does_not_keep_the_process(tmp_path: Path):
             await client.send(GET)
             async with asyncio.timeout(20):
                 while not (tmp_path / "asked").exists():  # noqa: ASYNC110 - another process makes it
-                    await asyncio.sleep(0.01)
+                    await asyncio.sleep(0.01)  # a file of another process has no event here
             proxy.send(signal.SIGTERM)
             assert await asyncio.wait_for(proxy.ended(), 20) == 0
     assert '"error":"cut_at_drain_end"' in "".join(proxy.output)
@@ -60,6 +60,6 @@ async def test_nor_does_the_look_up_of_the_token_endpoint(tmp_path: Path):
     async with command("run", environ=environ, cwd=tmp_path) as proxy:
         async with asyncio.timeout(20):
             while not (tmp_path / "asked").exists():  # noqa: ASYNC110 - another process makes it
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # a file of another process has no event here
         proxy.send(signal.SIGTERM)
         assert await asyncio.wait_for(proxy.ended(), 20) == 0
